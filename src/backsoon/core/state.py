@@ -1,0 +1,85 @@
+"""From stored settings and the clock to what is true now."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from .schedule import continuous_span, next_boundary, windows_at
+from .vocabulary import Mode, Policy, State, Why, Window
+
+DEFAULT_RETRY_SECONDS = 120
+"""What a client is told to wait when nobody knows the end."""
+
+LONGEST_RETRY_SECONDS = 24 * 3600
+"""An end far away must not make a client sleep through an early opening."""
+
+
+def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -> State:
+    """What is true at *now* (aware). Pure: same arguments, same answer, in every process.
+
+    The switch and the windows are two causes; the more severe mode rules, and of two equal ones
+    the switch, because a person set it by hand.
+    """
+    if now.tzinfo is None:
+        raise ValueError("now must be an aware datetime")
+    switch_mode = _switch_mode(policy, now)
+    covering = windows_at(windows, now)
+    window_mode = max((w.mode for w in covering), key=lambda m: m.severity, default=Mode.OPEN)
+    generation = max(policy.generation, *(_ended_logins(w, now) for w in windows), 0)
+    next_change = _earliest(
+        next_boundary(windows, now),
+        policy.ends_at if policy.ends_at is not None and policy.ends_at > now else None,
+    )
+    if switch_mode is Mode.OPEN and window_mode is Mode.OPEN:
+        return State(Mode.OPEN, Why.OPEN, generation=generation, next_change=next_change)
+
+    by_switch = switch_mode.severity >= window_mode.severity
+    span = continuous_span(windows, now)
+    if by_switch:
+        since, until = policy.switch.since, policy.ends_at
+        if span is not None and until is not None and (span[1] is None or span[1] > until):
+            until = span[1]  # opening by hand earlier than the window would open nothing
+        reason, by = policy.switch.reason, policy.switch.by
+    else:
+        assert span is not None  # a window that covers now has a span around now
+        since, until = span
+        reason, by = next(w.reason for w in covering if w.mode is window_mode), ""
+    return State(
+        mode=switch_mode if by_switch else window_mode,
+        why=Why.SWITCH if by_switch else Why.WINDOW,
+        since=since,
+        until=until,
+        late=until is not None and until <= now,
+        generation=generation,
+        reason=reason,
+        by=by,
+        next_change=next_change,
+    )
+
+
+def retry_after(state: State, now: dt.datetime) -> int:
+    """Seconds a refused client should wait: until the told end if it lies ahead, else a default.
+
+    At least 1 (RFC 9110, 10.2.3 takes non-negative integers; 0 would invite a busy loop).
+    """
+    if state.until is None or state.until <= now:
+        return DEFAULT_RETRY_SECONDS
+    return max(1, min(round((state.until - now).total_seconds()), LONGEST_RETRY_SECONDS))
+
+
+def _switch_mode(policy: Policy, now: dt.datetime) -> Mode:
+    if policy.switch.open_at_end and policy.ends_at is not None and policy.ends_at <= now:
+        return Mode.OPEN
+    return policy.switch.mode
+
+
+def _ended_logins(window: Window, now: dt.datetime) -> int:
+    """The generation a window stands for: its start, once that has come."""
+    if window.keep_logins or window.mode is not Mode.CLOSED or window.starts_at > now:
+        return 0
+    return int(window.starts_at.timestamp() * 1000)
+
+
+def _earliest(*moments: dt.datetime | None) -> dt.datetime | None:
+    return min((m for m in moments if m is not None), default=None)

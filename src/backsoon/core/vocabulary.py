@@ -1,0 +1,169 @@
+"""The words that the rest of Backsoon is written in.
+
+All values are frozen. Those with a rule of their own refuse to be built wrongly, so that nobody
+who receives one has to check it again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Mode(StrEnum):
+    """What the site does with ordinary visitors."""
+
+    OPEN = "open"
+    READ_ONLY = "read_only"
+    CLOSED = "closed"
+
+    @property
+    def severity(self) -> int:
+        """How much it takes away: of two causes at the same time the more severe one rules."""
+        return _SEVERITY[self]
+
+
+_SEVERITY = {Mode.OPEN: 0, Mode.READ_ONLY: 1, Mode.CLOSED: 2}
+
+
+class Why(StrEnum):
+    """What brought the present state about."""
+
+    OPEN = "open"
+    SWITCH = "switch"
+    WINDOW = "window"
+    UNKNOWN = "unknown"
+    """The process could not read the state, and refusing is the safe answer."""
+
+
+class UserKind(StrEnum):
+    """What is known of whoever sent the request."""
+
+    UNKNOWN = "unknown"
+    """Nobody has looked yet; looking costs a session and a query."""
+    ANONYMOUS = "anonymous"
+    ORDINARY = "ordinary"
+    ADMINISTRATOR = "administrator"
+
+
+def _require_aware(name: str, moment: dt.datetime | None) -> None:
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError(f"{name} must be an aware datetime, not {moment!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The manual on/off, with the circumstances of its last change."""
+
+    mode: Mode = Mode.OPEN
+    since: dt.datetime | None = None
+    by: str = ""
+    reason: str = ""
+    open_at_end: bool = False
+    """Whether the expected end is a timer that opens the site, not just a promise to visitors."""
+
+    def __post_init__(self) -> None:
+        _require_aware("since", self.since)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What visitors are told: the texts and pictures of the page."""
+
+    title: str = ""
+    message: str = ""
+    button_url: str = ""
+    button_text: str = ""
+    image_url: str = ""
+    icon: str = ""
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The stored settings, as one consistent reading."""
+
+    switch: Switch = field(default_factory=Switch)
+    ends_at: dt.datetime | None = None
+    """When operators expect to be back; ``None`` when nobody has said."""
+    generation: int = 0
+    """Number of the last closure by switch that ended logins (unix milliseconds or higher)."""
+    notices: Mapping[str, Notice] = field(default_factory=lambda: MappingProxyType({"": Notice()}))
+    """Texts by language code; the key ``""`` holds what serves every other language."""
+
+    def __post_init__(self) -> None:
+        _require_aware("ends_at", self.ends_at)
+        if "" not in self.notices:
+            raise ValueError("notices must have an entry for every other language (key '')")
+
+    def notice(self, language: str) -> Notice:
+        """The texts for *language*: itself, its base language (``fr`` of ``fr-ca``), or the rest."""
+        for code in (language, language.partition("-")[0]):
+            if code in self.notices:
+                return self.notices[code]
+        return self.notices[""]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A planned closure, ``[starts_at, ends_at)``; without an end it lasts until somebody opens."""
+
+    starts_at: dt.datetime
+    ends_at: dt.datetime | None = None
+    mode: Mode = Mode.CLOSED
+    keep_logins: bool = False
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _require_aware("starts_at", self.starts_at)
+        _require_aware("ends_at", self.ends_at)
+        if self.ends_at is not None and self.ends_at <= self.starts_at:
+            raise ValueError("a window must end after it starts")
+        if self.mode is Mode.OPEN:
+            raise ValueError("a window that opens the site makes no sense")
+
+    def covers(self, moment: dt.datetime) -> bool:
+        """Whether *moment* lies in the window; the end itself does not."""
+        return self.starts_at <= moment and (self.ends_at is None or moment < self.ends_at)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is true at one moment, and until when it stays true without anybody doing anything."""
+
+    mode: Mode
+    why: Why
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    """The end that visitors are told; may lie in the past, then ``late`` is true."""
+    late: bool = False
+    generation: int = 0
+    """Logins stamped with a lower number have ended."""
+    reason: str = ""
+    by: str = ""
+    next_change: dt.datetime | None = None
+    """The first moment at which this state would have to be resolved again."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody gets through."""
+        return self.mode is Mode.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one request, and nothing of Django's."""
+
+    method: str = "GET"
+    exempt_by: str = ""
+    """The configured path or own route that lets it by, in words; empty when none does."""
+    network: str = ""
+    """The configured network that its address lies in; empty when none does."""
+    always_open: bool = False
+    """Whether the view is marked with ``@always_open``."""
+    holds_pass: bool = False
+    """Whether it brought a valid signed pass: worth a look at the user, not more."""
+    user: UserKind = UserKind.UNKNOWN
