@@ -1,0 +1,212 @@
+"""The one reader of ``settings.BACKSOON``.
+
+Values are read live, checked as a whole and kept until ``setting_changed`` says that they moved,
+so ``override_settings`` works. ``manage.py check`` shows every problem with a hint; whoever starts
+a server without running the checks gets the same list as ``ImproperlyConfigured``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from .core.matching import Network, PathPattern, parse_network, parse_pattern
+
+SETTING = "BACKSOON"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with the settings, and what to do about it."""
+
+    key: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``settings.BACKSOON`` with defaults filled in and values parsed."""
+
+    answer: str = "redirect"
+    exempt: tuple[PathPattern, ...] = ()
+    exempt_networks: tuple[Network, ...] = ()
+    trusted_proxies: int = 0
+    api_paths: tuple[PathPattern, ...] = ()
+    login_urls: tuple[PathPattern, ...] = ()
+    show_login_link: bool = True
+    badge: bool = True
+    brand: str = ""
+    get_user: Callable[[Any], Any] | None = None
+    database: str = "default"
+    poll: float = 1.0
+
+
+class _Wrong(Exception):
+    """A value that cannot be taken: message, hint."""
+
+
+def current() -> Settings:
+    """The settings in force. Raises ``ImproperlyConfigured`` naming every problem there is."""
+    parsed, problems = _read()
+    if problems:
+        lines = "".join(f"\n- {p.message} {p.hint}" for p in problems)
+        raise ImproperlyConfigured(f"settings.{SETTING} cannot be used:{lines}")
+    return parsed
+
+
+def problems() -> tuple[Problem, ...]:
+    """What is wrong with the settings; empty when nothing is."""
+    return _read()[1]
+
+
+@functools.cache
+def _read() -> tuple[Settings, tuple[Problem, ...]]:
+    raw = getattr(django_settings, SETTING, {})
+    if not isinstance(raw, dict):
+        wrong = f"settings.{SETTING} must be a dict, not {type(raw).__name__}."
+        return Settings(), (Problem("", wrong, f"Write {SETTING} = {{...}} or leave it out."),)
+    values: dict[str, Any] = {}
+    found: list[Problem] = []
+    for key, value in raw.items():
+        parse = PARSERS.get(key)
+        if parse is None:
+            found.append(_unknown(key))
+            continue
+        try:
+            values[key.lower()] = parse(value)
+        except _Wrong as wrong_value:
+            message, hint = wrong_value.args
+            found.append(Problem(key, f"{SETTING}[{key!r}]: {message}.", hint))
+    return Settings(**values), tuple(found)
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting in (SETTING, "DATABASES"):
+        _read.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="backsoon.conf")
+
+
+def _unknown(key: object) -> Problem:
+    near = difflib.get_close_matches(str(key).upper(), PARSERS, n=1, cutoff=0.6)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(PARSERS)}."
+    return Problem(str(key), f"{SETTING} has the unknown key {key!r}.", hint)
+
+
+def _choice(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            named = " or ".join(repr(c) for c in choices)
+            raise _Wrong(f"{value!r} is not one of its values", f"Set it to {named}.")
+        return str(value)
+
+    return parse
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong(f"{value!r} is neither True nor False", "Set it to True or False.")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Wrong(f"{value!r} is not a string", "Give the name of the site, or ''.")
+    return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _Wrong(f"{value!r} is not a whole number from 0", "Set it to 0, 1, 2, …")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.05 <= value <= 60:
+        raise _Wrong(f"{value!r} is not a number of seconds", "Set it to between 0.05 and 60.")
+    return float(value)
+
+
+def _alias(value: Any) -> str:
+    if value not in django_settings.DATABASES:
+        known = ", ".join(repr(alias) for alias in django_settings.DATABASES)
+        raise _Wrong(f"there is no database {value!r}", f"settings.DATABASES has {known}.")
+    return str(value)
+
+
+def _callable(value: Any) -> Callable[[Any], Any] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = import_string(value)
+        except ImportError as error:
+            raise _Wrong(f"cannot be imported: {error}", "Give 'module.function'.") from error
+    if not callable(value):
+        raise _Wrong(f"{value!r} cannot be called", "Give a function or its dotted path.")
+    return value  # type: ignore[no-any-return]
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, str):
+        raise _Wrong(
+            f"{value!r} is a string, not a list",
+            f"A comma may be missing: write [{value!r}].",
+        )
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise _Wrong(f"{value!r} is not a list", "Give a list of strings.")
+    return value
+
+
+def _patterns(value: Any) -> tuple[PathPattern, ...]:
+    try:
+        return tuple(parse_pattern(item) for item in _items(value))
+    except ValueError as error:
+        raise _Wrong(str(error), "Give paths such as '/health/' or 'POST /hooks/'.") from error
+
+
+def _paths(value: Any) -> tuple[PathPattern, ...]:
+    patterns = _patterns(value)
+    for pattern in patterns:
+        if pattern.method:
+            raise _Wrong(f"'{pattern}' names a method", "Give only the path.")
+    return patterns
+
+
+def _exact_paths(value: Any) -> tuple[PathPattern, ...]:
+    return tuple(PathPattern(pattern.path, exact=True) for pattern in _paths(value))
+
+
+def _networks(value: Any) -> tuple[Network, ...]:
+    try:
+        return tuple(parse_network(item) for item in _items(value))
+    except ValueError as error:
+        raise _Wrong(str(error), "Give networks such as '192.0.2.0/24' or '::1/128'.") from error
+
+
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    "ANSWER": _choice("redirect", "in_place"),
+    "EXEMPT": _patterns,
+    "EXEMPT_NETWORKS": _networks,
+    "TRUSTED_PROXIES": _count,
+    "API_PATHS": _paths,
+    "LOGIN_URLS": _exact_paths,
+    "SHOW_LOGIN_LINK": _flag,
+    "BADGE": _flag,
+    "BRAND": _text,
+    "GET_USER": _callable,
+    "DATABASE": _alias,
+    "POLL": _seconds,
+}
+
+assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

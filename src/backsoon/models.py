@@ -1,0 +1,216 @@
+"""What is stored. Rows convert to core values; they decide nothing."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .core.vocabulary import Mode, Switch
+from .exceptions import AppendOnlyError
+
+
+class SettingType(models.TextChoices):
+    """How a setting's text is to be read and which field edits it."""
+
+    BOOLEAN = "boolean", _("yes or no")
+    TEXT = "text", _("one line of text")
+    TEXTAREA = "textarea", _("text")
+    URL = "url", _("web address")
+    IMAGE_URL = "image_url", _("image address")
+    ICON = "icon", _("icon class")
+    EMAIL = "email", _("e-mail address")
+    CONTACT = "contact", _("e-mail or web address")
+    DATETIME = "datetime", _("date and time")
+
+
+class SystemSetting(models.Model):
+    """One setting of the site. A missing row means the default: nothing fails before it exists."""
+
+    key = models.CharField(_("key"), max_length=100, unique=True)
+    value = models.TextField(_("value"), blank=True)
+    setting_type = models.CharField(
+        _("type"), max_length=20, choices=SettingType, default=SettingType.TEXT
+    )
+    group = models.CharField(_("group"), max_length=50, default="general", db_index=True)
+    label = models.CharField(_("label"), max_length=200, blank=True)
+    help_text = models.TextField(_("help"), blank=True)
+    order = models.PositiveIntegerField(_("order"), default=0)
+    translations = models.JSONField(
+        _("translations"),
+        default=dict,
+        blank=True,
+        help_text=_("The text in other languages, by language code."),
+    )
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("updated by"),
+        null=True,
+        blank=True,
+        # The settings may live in another database than the users, and outlive them.
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
+    )
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("setting")
+        verbose_name_plural = _("settings")
+        ordering = ("group", "order", "key")
+        default_permissions = ()
+        constraints = (
+            models.CheckConstraint(
+                condition=~models.Q(key=""), name="backsoon_systemsetting_key_not_empty"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Maintenance(models.Model):
+    """The one control row: numbers that only grow, and the circumstances of the last switch.
+
+    It is the row that every process polls, so it stays small. ``epoch`` counts changes of the
+    switch, ``revision`` counts every change, texts included.
+    """
+
+    ONLY_PK = 1
+
+    class SwitchMode(models.TextChoices):
+        """The modes that the switch can be in, as they are stored."""
+
+        OPEN = Mode.OPEN.value, _("open")
+        READ_ONLY = Mode.READ_ONLY.value, _("read-only")
+        CLOSED = Mode.CLOSED.value, _("closed")
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY_PK, editable=False)
+    epoch = models.PositiveBigIntegerField(_("epoch"), default=0)
+    revision = models.PositiveBigIntegerField(_("revision"), default=0)
+    generation = models.PositiveBigIntegerField(_("generation of logins"), default=0)
+    mode = models.CharField(
+        _("mode"), max_length=20, choices=SwitchMode, default=SwitchMode.OPEN
+    )
+    since = models.DateTimeField(_("since"), null=True, blank=True)
+    changed_by = models.CharField(_("by"), max_length=200, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    open_at_end = models.BooleanField(_("open at the expected end"), default=False)
+
+    class Meta:
+        verbose_name = _("maintenance")
+        verbose_name_plural = _("maintenance")
+        default_permissions = ("change",)
+        permissions = (("bypass_maintenance", _("Can use the site during maintenance")),)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(id=1), name="backsoon_maintenance_only_one_row"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(mode__in=[mode.value for mode in Mode]),
+                name="backsoon_maintenance_known_mode",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(revision__gte=models.F("epoch")),
+                name="backsoon_maintenance_revision_counts_all",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.mode} (epoch {self.epoch})"
+
+    def to_core(self) -> Switch:
+        """The switch as the core knows it. Raises ``ValueError`` for an unknown mode."""
+        return Switch(
+            mode=Mode(self.mode),
+            since=self.since,
+            by=self.changed_by,
+            reason=self.reason,
+            open_at_end=self.open_at_end,
+        )
+
+
+class ChangeQuerySet(models.QuerySet["Change"]):
+    """Rows that can be read and added, nothing else."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        """Refused: history is not rewritten."""
+        raise AppendOnlyError("The history is append-only: its rows cannot be changed.")
+
+    def delete(self) -> NoReturn:
+        """Refused: history is not rewritten."""
+        raise AppendOnlyError("The history is append-only: its rows cannot be deleted.")
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: history is not rewritten."""
+        raise AppendOnlyError("The history is append-only: its rows cannot be changed.")
+
+
+class Change(models.Model):
+    """Who changed what, when, from where and why. Append-only."""
+
+    class Action(models.TextChoices):
+        """What was done."""
+
+        CLOSED = "closed", _("closed")
+        OPENED = "opened", _("opened")
+        SETTINGS = "settings", _("settings changed")
+        INITIALIZED = "initialized", _("defaults made")
+        NOTICED = "noticed", _("outside change noticed")
+
+    class Channel(models.TextChoices):
+        """Where it was done."""
+
+        WEB = "web", _("admin")
+        COMMAND = "command", _("command line")
+        API = "api", _("API")
+        CODE = "code", _("code")
+        SCHEDULE = "schedule", _("schedule")
+        DATABASE = "database", _("database")
+
+    at = models.DateTimeField(_("when"), db_index=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
+    )
+    actor_name = models.CharField(
+        _("who"),
+        max_length=200,
+        blank=True,
+        help_text=_("Kept when the user is deleted."),
+    )
+    channel = models.CharField(_("from where"), max_length=20, choices=Channel)
+    action = models.CharField(_("what"), max_length=20, choices=Action)
+    reason = models.TextField(_("why"), blank=True)
+    epoch = models.PositiveBigIntegerField(_("epoch"), default=0)
+    before = models.JSONField(_("before"), default=dict, blank=True)
+    after = models.JSONField(_("after"), default=dict, blank=True)
+
+    objects = ChangeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("change")
+        verbose_name_plural = _("history")
+        ordering = ("-at", "-pk")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.actor_name}: {self.action}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Add the row. Raises :class:`AppendOnlyError` when it is already stored."""
+        if not self._state.adding:
+            raise AppendOnlyError("The history is append-only: its rows cannot be changed.")
+        kwargs["force_insert"] = True
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: history is not rewritten."""
+        raise AppendOnlyError("The history is append-only: its rows cannot be deleted.")

@@ -1,0 +1,17 @@
+"""Signals that projects may connect to.
+
+``state_changed`` is sent after the commit of a change, in the process that made it, with
+``change`` (:class:`backsoon.models.Change`), ``before`` and ``after``
+(:class:`backsoon.core.vocabulary.State`). Receivers that fail are logged and stop nothing.
+
+``page_broken`` is sent when the page's template could not be rendered and the built-in page was
+served instead, with ``error`` (the exception).
+
+``committed`` is for Backsoon itself: something was stored, and this process should read it now.
+"""
+
+from django.dispatch import Signal
+
+state_changed = Signal()
+page_broken = Signal()
+committed = Signal()
