@@ -1,0 +1,81 @@
+# Everything a person types here. The scripts make their own virtual environment in .venv.
+# `make` alone lists the targets.
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+BIN := .venv/bin
+PY := $(BIN)/python
+MANAGE := DJANGO_SETTINGS_MODULE=demo.core.settings $(PY) manage.py
+# Checks and demo tests ask no database file for anything.
+MEMORY := DATABASE_URL=sqlite://:memory:
+TEMPLATES := find src demo tests -name '*.html' -path '*/templates/*'
+APPS_WITH_TEXTS := src/backsoon demo/panel
+
+.PHONY: help demo demo-asgi test test-fast matrix coverage check format messages docs clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Set the demo site up and serve it with gunicorn (PORT=8000)
+	@scripts/demo.sh wsgi
+
+demo-asgi: ## The same with uvicorn
+	@scripts/demo.sh asgi
+
+test: ## The whole suite: every installed Python and Django, servers, browser
+	@scripts/bootstrap.sh test
+	@scripts/install_packages.sh chromium gettext
+	@$(MAKE) --no-print-directory matrix
+	$(MEMORY) $(MANAGE) test demo
+	$(PY) -m pytest
+
+test-fast: ## The part without servers and browser
+	@scripts/bootstrap.sh test
+	$(MEMORY) $(MANAGE) test demo
+	$(PY) -m pytest -m "not browser and not servers"
+
+matrix: ## The fast suite against the built wheel on each installed Python and Django
+	@scripts/bootstrap.sh test
+	$(BIN)/nox --session matrix
+
+coverage: ## The fast suite with a report of lines and branches it does not reach
+	@scripts/bootstrap.sh test
+	@mkdir -p var/coverage && rm -f var/coverage/data*
+	$(BIN)/coverage run -m pytest -m "not browser and not servers"
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: ## Format, lint, types, layers, migrations, translations, docs
+	@scripts/bootstrap.sh dev
+	@scripts/install_packages.sh gettext
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(TEMPLATES) -exec $(BIN)/djade --check --target-version 5.2 {} +
+	$(MEMORY) $(MANAGE) check --fail-level WARNING
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(MEMORY) $(MANAGE) makemigrations --check --dry-run
+	$(PY) scripts/check_translations.py $(APPS_WITH_TEXTS)
+	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs var/docs
+
+format: ## Put code and templates into the project's form
+	@scripts/bootstrap.sh dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	@# djade's exit code says whether it changed anything; whether all is well, 'make check' says.
+	$(TEMPLATES) -exec $(BIN)/djade --target-version 5.2 {} + || true
+
+messages: ## Gather the translatable texts into the .po files and compile them
+	@scripts/bootstrap.sh dev
+	@scripts/install_packages.sh gettext
+	$(PY) scripts/check_translations.py --write $(APPS_WITH_TEXTS)
+
+docs: ## Build the documentation into var/docs
+	@scripts/bootstrap.sh docs
+	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs var/docs
+	@echo "Open var/docs/index.html"
+
+clean: ## Remove the environment, the demo's database and everything else that was made
+	rm -rf .venv var .nox build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

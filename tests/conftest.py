@@ -1,0 +1,70 @@
+"""What holds for the whole suite: which tests this machine can run, and in which order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from backsoon.gate import gate
+from backsoon.http import pages
+from tests.chromium import find_chromium, obstacle
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests go last.
+
+    Playwright's synchronous API keeps an event loop running in this thread until the session ends,
+    and Django refuses database access from a thread with a running loop.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out, aloud, what this machine cannot run. With CI=true nothing is left out."""
+    reason = _missing(item)
+    if reason is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} With CI=true nothing is left out.", pytrace=False)
+    pytest.skip(reason)
+
+
+def _missing(item: pytest.Item) -> str | None:
+    """Why this test cannot run here, as a sentence; None when it can."""
+    if item.get_closest_marker("browser"):
+        return obstacle()
+    if item.get_closest_marker("servers"):
+        for server in ("gunicorn", "uvicorn"):
+            if find_spec(server) is None:
+                return f"{server} is not installed: run `make test`."
+    return None
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_of_other_tests() -> Iterator[None]:
+    """Each test begins with a process that knows nothing yet."""
+    gate.forget()
+    pages.shelf.clear()
+    yield
+    gate.forget()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Start the system's Chromium instead of one that Playwright would have to download."""
+    # Chromium's own sandbox refuses to run as root, which is who runs tests in a container.
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    quiet = [
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    return {
+        **browser_type_launch_args,
+        "executable_path": find_chromium(),
+        "args": [*browser_type_launch_args.get("args", []), *sandbox, *quiet],
+    }
