@@ -138,10 +138,10 @@ def _seconds(value: Any) -> float:
 
 
 def _alias(value: Any) -> str:
-    if value not in django_settings.DATABASES:
+    if not isinstance(value, str) or value not in django_settings.DATABASES:
         known = ", ".join(repr(alias) for alias in django_settings.DATABASES)
         raise _Wrong(f"there is no database {value!r}", f"settings.DATABASES has {known}.")
-    return str(value)
+    return value
 
 
 def _callable(value: Any) -> Callable[[Any], Any] | None:
@@ -150,7 +150,7 @@ def _callable(value: Any) -> Callable[[Any], Any] | None:
     if isinstance(value, str):
         try:
             value = import_string(value)
-        except ImportError as error:
+        except (ImportError, TypeError, ValueError) as error:  # the latter two for ".name"
             raise _Wrong(f"cannot be imported: {error}", "Give 'module.function'.") from error
     if not callable(value):
         raise _Wrong(f"{value!r} cannot be called", "Give a function or its dotted path.")

@@ -35,7 +35,8 @@ OWN_LANGUAGES = ("en", "fr")
 @dataclass(frozen=True)
 class Definition:
     """One setting. ``default`` is the untranslated text; stored texts equal to it in any language
-    count as the default, so that every visitor reads it in their own."""
+    count as the default, so that every visitor reads it in their own.
+    """
 
     key: str
     setting_type: str
@@ -144,9 +145,13 @@ def clean(definition: Definition, text: str, *, now: dt.datetime | None = None) 
     With *now*, moments have to lie after it; without, any valid moment will do (a stored end that
     has passed is not broken, it is late). An empty text is right for everything but a switch.
     """
-    text = text.replace("\r\n", "\n").strip()
+    text = tidy(text)
     if "\x00" in text:
         raise ValidationError(_("Null characters are not allowed."))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, from JSON escapes or a misread command line
+        raise ValidationError(_("There are characters that cannot be stored.")) from None
     if len(text) > definition.max_length:
         raise ValidationError(
             _("Use at most %(limit)d characters; there are %(length)d."),
@@ -159,11 +164,19 @@ def clean(definition: Definition, text: str, *, now: dt.datetime | None = None) 
     return _CLEANERS[definition.setting_type](text)
 
 
+def tidy(text: str) -> str:
+    """*text* with plain line feeds (forms send carriage returns too), without outer space."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
 def parse_moment(text: str) -> dt.datetime:
     """Read an ISO 8601 moment with zone. Raises ``ValueError`` when it is not one."""
     moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("no time zone")
+    if not dt.MINYEAR < moment.year < dt.MAXYEAR:
+        # In another zone it might lie outside the calendar, and the page shows it in any.
+        raise ValueError("at the end of the calendar")
     return moment.astimezone(dt.UTC)
 
 

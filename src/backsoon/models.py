@@ -91,9 +91,7 @@ class Maintenance(models.Model):
     epoch = models.PositiveBigIntegerField(_("epoch"), default=0)
     revision = models.PositiveBigIntegerField(_("revision"), default=0)
     generation = models.PositiveBigIntegerField(_("generation of logins"), default=0)
-    mode = models.CharField(
-        _("mode"), max_length=20, choices=SwitchMode, default=SwitchMode.OPEN
-    )
+    mode = models.CharField(_("mode"), max_length=20, choices=SwitchMode, default=SwitchMode.OPEN)
     since = models.DateTimeField(_("since"), null=True, blank=True)
     changed_by = models.CharField(_("by"), max_length=200, blank=True)
     reason = models.TextField(_("reason"), blank=True)
@@ -146,6 +144,12 @@ class ChangeQuerySet(models.QuerySet["Change"]):
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: history is not rewritten."""
         raise AppendOnlyError("The history is append-only: its rows cannot be changed.")
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> list[Change]:
+        """Add rows. Raises :class:`AppendOnlyError` where stored ones would be overwritten."""
+        if kwargs.get("update_conflicts"):
+            raise AppendOnlyError("The history is append-only: its rows cannot be changed.")
+        return super().bulk_create(*args, **kwargs)
 
 
 class Change(models.Model):

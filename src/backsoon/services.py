@@ -19,8 +19,8 @@ from django.utils.translation import gettext as _
 
 from . import store
 from .core.state import resolve_state
-from .core.vocabulary import Mode, State
-from .definitions import BY_KEY, DEFINITIONS, Definition, clean, from_row, messages_of
+from .core.vocabulary import Mode, State, Switch
+from .definitions import BY_KEY, DEFINITIONS, Definition, clean, from_row, messages_of, tidy
 from .exceptions import ConflictError, InvalidSettingError
 from .models import Change, SystemSetting
 from .signals import committed, state_changed
@@ -106,12 +106,7 @@ def close_site(
         raise ValueError("use open_site() to open")
     if open_at_end and until is None:
         raise InvalidSettingError({END_KEY: [_("Opening at the end needs an end.")]})
-    entries: dict[str, Entry] = {}
-    if message is not None:
-        entries[MESSAGE_KEY] = Entry(message)
-    if until is not None:
-        entries[END_KEY] = Entry(until.isoformat())
-    cleaned = _clean_entries(entries)
+    cleaned = _clean_given(message, until)
 
     def plan(before: Snapshot, now: dt.datetime) -> _Plan:
         plan = _Plan(entries=_differing(before, cleaned))
@@ -119,17 +114,15 @@ def close_site(
         same = current.mode is mode and before.policy.switch.mode is mode
         if not same or before.changed_outside:
             _plan_closure(plan, before, mode, now, origin, reason, keep_logins, open_at_end)
-        elif until is not None and open_at_end != before.policy.switch.open_at_end:
-            plan.control = {"open_at_end": open_at_end}
+        else:
+            plan.control = _amended(before.policy.switch, until, open_at_end, reason)
             plan.action = Change.Action.SETTINGS
         return plan
 
     return _switch(plan, origin, reason, expected)
 
 
-def open_site(
-    *, origin: Origin = CODE, reason: str = "", expected: Mark | None = None
-) -> Outcome:
+def open_site(*, origin: Origin = CODE, reason: str = "", expected: Mark | None = None) -> Outcome:
     """Open the site. The expected end is forgotten: it belonged to the closure that ends.
 
     Opening an open site changes nothing. Raises as :func:`close_site`.
@@ -161,6 +154,7 @@ def save_settings(
     :class:`StoreUnavailableError` when nothing was written.
     """
     before = store.load()
+    entries = {key: _tidied(key, entry) for key, entry in entries.items()}
     if base is not None:
         entries = _merged(before, entries, base)
     cleaned = _clean_entries(_differing(before, entries))
@@ -168,7 +162,9 @@ def save_settings(
     plan = _Plan(entries=_differing(before, cleaned))
     wanted = plan.entries.pop(SWITCH_KEY, None)
     if wanted is not None:
-        if wanted.value == "true":
+        if bool(wanted.value) is (before.policy.switch.mode is not Mode.OPEN):
+            plan.entries[SWITCH_KEY] = wanted  # the row was broken, the switch stays where it is
+        elif wanted.value:
             _plan_closure(plan, before, Mode.CLOSED, now, origin, reason)
         else:
             end_is_given = END_KEY in plan.entries
@@ -252,15 +248,27 @@ def maintenance(
     block closed it and nobody switched meanwhile, and a setting goes back if it still has the
     value that the block gave it.
     """
-    before = store.load()
-    outcome = close_site(
-        origin=origin, reason=reason, message=message, until=until, keep_logins=keep_logins
-    )
-    written = store.load() if outcome.changed else before
+    given = _clean_given(message, until)
+    for attempts_left in reversed(range(3)):
+        before = store.load()
+        try:
+            outcome = close_site(
+                origin=origin,
+                reason=reason,
+                message=message,
+                until=until,
+                keep_logins=keep_logins,
+                expected=before.mark,  # so that what *before* tells is what this closure ended
+            )
+            break
+        except ConflictError:
+            if not attempts_left:
+                raise
     try:
         yield outcome
     finally:
-        _undo(before, written, origin, reason)
+        _undo_switch(before, outcome, origin, reason)
+        _undo_settings(before, given, origin, reason)
 
 
 # -- Planning ---------------------------------------------------------------------------------
@@ -336,6 +344,18 @@ def _plan_opening(
     }
 
 
+def _amended(
+    switch: Switch, until: dt.datetime | None, open_at_end: bool, reason: str
+) -> dict[str, Any]:
+    """What changes about a closure that has begun already."""
+    control: dict[str, Any] = {}
+    if until is not None and open_at_end != switch.open_at_end:
+        control["open_at_end"] = open_at_end
+    if reason and reason != switch.reason:
+        control["reason"] = reason
+    return control
+
+
 def next_generation(stored: int, now: dt.datetime) -> int:
     """The number of a closure that ends logins.
 
@@ -359,7 +379,7 @@ def _clean_entries(entries: Values) -> dict[str, Entry]:
         texts: dict[str, str] = {}
         for code, text in {"": entry.value, **entry.translations}.items():
             try:
-                texts[code] = clean(definition, text, now=now)
+                texts[code] = clean(definition, text, now=now) if text else ""  # the default
             except ValidationError as error:
                 errors[f"{key}:{code}" if code else key] = messages_of(error)
         value = definition.canonical(texts.pop("", ""))
@@ -367,6 +387,27 @@ def _clean_entries(entries: Values) -> dict[str, Entry]:
     if errors:
         raise InvalidSettingError(errors)
     return cleaned
+
+
+def _clean_given(message: str | None, until: dt.datetime | None) -> dict[str, Entry]:
+    """What a closure brings along, as it is to be stored. Raises :class:`InvalidSettingError`."""
+    given: dict[str, Entry] = {}
+    if message is not None:
+        given[MESSAGE_KEY] = Entry(message)
+    if until is not None:
+        given[END_KEY] = Entry(until.isoformat())
+    return _clean_entries(given)
+
+
+def _tidied(key: str, entry: Entry) -> Entry:
+    """*entry* such that a text which only went through a form and back is equal to the stored."""
+    definition = BY_KEY.get(key)
+    value = tidy(entry.value)
+    texts = {code: tidy(text) for code, text in entry.translations.items()}
+    return Entry(
+        definition.canonical(value) if definition else value,
+        {code: text for code, text in texts.items() if text},
+    )
 
 
 def _definitions(keys: Values) -> dict[str, Definition]:
@@ -377,12 +418,16 @@ def _definitions(keys: Values) -> dict[str, Definition]:
 
 
 def _stored(snapshot: Snapshot, key: str) -> Entry:
+    if key == SWITCH_KEY:
+        # Its row may be missing or broken; the control row knows better.
+        return Entry("" if snapshot.policy.switch.mode is Mode.OPEN else "true")
     return snapshot.entries.get(key, Entry())
 
 
 def _differing(before: Snapshot, entries: Values) -> dict[str, Entry]:
-    """What differs from what is stored; the rest need not be judged again (an end may have passed)."""
-    broken = {problem.key for problem in before.broken}
+    """What differs from what is stored; the rest is not judged again (an end may have passed)."""
+    # A broken switch is mended by the next switching: taking it for a change would close again.
+    broken = {problem.key for problem in before.broken} - {SWITCH_KEY}
     return {
         key: entry
         for key, entry in entries.items()
@@ -396,8 +441,6 @@ def _merged(before: Snapshot, entries: Values, base: Mapping[str, str]) -> dict[
     theirs: dict[str, str] = {}
     for key, entry in entries.items():
         definition = BY_KEY.get(key)
-        if definition is not None:
-            entry = Entry(definition.canonical(entry.value), entry.translations)
         seen, stored = base.get(key), _stored(before, key)
         if seen is None or entry.digest() == seen:
             continue
@@ -533,17 +576,37 @@ def _announce(change: Change, before: State, after: State) -> None:
             )
 
 
-def _undo(before: Snapshot, written: Snapshot, origin: Origin, reason: str) -> None:
+def _undo_switch(before: Snapshot, outcome: Outcome, origin: Origin, reason: str) -> None:
+    """Bring the switch back to where *before* saw it, unless somebody else moved it since."""
     now = store.load()
-    if now.mark.epoch == written.mark.epoch != before.mark.epoch:
-        open_site(origin=origin, reason=reason, expected=written.mark)
-        now = store.load()
+    if outcome.mark.epoch == before.mark.epoch or outcome.mark.epoch != now.mark.epoch:
+        return
+    switch, end = before.policy.switch, before.policy.ends_at
+    end_lies_ahead = end is not None and end > utc_now()
+    try:
+        if switch.mode is Mode.OPEN or (switch.open_at_end and not end_lies_ahead):
+            open_site(origin=origin, reason=reason, expected=outcome.mark)
+        else:
+            close_site(
+                origin=origin,
+                reason=switch.reason,
+                until=end if end_lies_ahead else None,
+                mode=switch.mode,
+                keep_logins=True,  # the closure that *before* saw has ended what it had to end
+                open_at_end=switch.open_at_end and end_lies_ahead,
+                expected=outcome.mark,
+            )
+    except ConflictError:
+        return
+
+
+def _undo_settings(before: Snapshot, given: Values, origin: Origin, reason: str) -> None:
+    """Bring back the settings that still have the value that the block gave them."""
+    now = store.load()
     restored = {
-        key: entry
-        for key, entry in before.entries.items()
-        if key != SWITCH_KEY
-        and _stored(written, key).digest() != entry.digest()
-        and _stored(now, key).digest() == _stored(written, key).digest()
+        key: _stored(before, key)
+        for key, entry in given.items()
+        if _stored(now, key).digest() == entry.digest() != _stored(before, key).digest()
     }
     old_end = before.policy.ends_at
     if old_end is not None and old_end <= utc_now():

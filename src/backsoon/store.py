@@ -107,11 +107,17 @@ def read_mark() -> Mark:
 def load() -> Snapshot:
     """Everything, by two queries. Raises :class:`StoreUnavailableError`."""
     with translated_errors():
-        # The control row first: a change committed between the two readings shows as a higher
-        # revision at the next poll and is read again; the other order could hide it.
-        control = _control_rows().first()
-        rows = {row.key: row for row in SystemSetting.objects.using(alias())}
-    return _snapshot(control, rows)
+        try:
+            # The control row first: a change committed between the two readings shows as a higher
+            # revision at the next poll and is read again; the other order could hide it.
+            control = _control_rows().first()
+            stored = SystemSetting.objects.using(alias()).only("key", "value", "translations")
+            return _snapshot(control, {row.key: row for row in stored})
+        except (AttributeError, TypeError, ValueError) as error:
+            # SQLite keeps a word in a column of numbers or dates if somebody puts it there.
+            raise StoreUnavailableError(
+                f"What is stored cannot be read: {error} ({type(error).__name__})."
+            ) from error
 
 
 def swap_control(seen: Mark, **changes: Any) -> bool:
@@ -202,7 +208,7 @@ def _tables_are_missing() -> bool:
         return False  # a failed transaction answers nothing; its caller will see the true error
     try:
         tables = connection.introspection.table_names()
-    except Exception:  # whatever happens here, the database did not answer
+    except Exception:  # noqa: BLE001  (whatever happens here, the database did not answer)
         return False
     return Maintenance._meta.db_table not in tables
 
@@ -222,16 +228,18 @@ def _snapshot(control: Maintenance | None, rows: Mapping[str, SystemSetting]) ->
     changed_outside = told is not None and told != (switch.mode is not Mode.OPEN)
     if changed_outside:
         switch = Switch(mode=Mode.CLOSED if told else Mode.OPEN)
+    # Not what a missing or broken row would default to: that might be the opposite of the truth.
+    entries["maintenance_mode"] = Entry() if switch.mode is Mode.OPEN else Entry("true")
     ends_at = entries["maintenance_ends_at"].value
     policy = Policy(
         switch=switch,
         ends_at=parse_moment(ends_at) if ends_at else None,
-        generation=control.generation if control else 0,
+        generation=int(control.generation) if control else 0,
         notices=_notices(entries),
     )
     return Snapshot(
         policy=policy,
-        mark=Mark(control.epoch, control.revision) if control else Mark(),
+        mark=Mark(int(control.epoch), int(control.revision)) if control else Mark(),
         entries=MappingProxyType(entries),
         broken=tuple(broken),
         missing=tuple(d.key for d in DEFINITIONS if d.key not in rows),
@@ -241,7 +249,8 @@ def _snapshot(control: Maintenance | None, rows: Mapping[str, SystemSetting]) ->
 
 def _told_by_the_row(row: SystemSetting | None) -> bool | None:
     """What the row of the switch says; ``None`` when it is missing or broken: that must not open
-    a closed site, so then only the control row counts."""
+    a closed site, so then only the control row counts.
+    """
     return {"true": True, "false": False}.get(row.value.strip().lower()) if row else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Final, Literal
 
 from .vocabulary import Facts, Mode, State, UserKind
@@ -18,7 +18,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that ask for no change (RFC 9110, 9.2.1)."""
 
 
-class Reason(str, Enum):
+class Reason(StrEnum):
     """Why a request was admitted or refused; the value is stable and may be logged."""
 
     OPEN = "open"

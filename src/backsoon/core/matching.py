@@ -57,11 +57,14 @@ def parse_pattern(text: str) -> PathPattern:
     if not path.startswith("/"):
         raise ValueError(f"the path in {text!r} does not begin with '/'")
     if any(sign in path for sign in "^$*\\?#"):
-        raise ValueError(f"{text!r} looks like a pattern or has a query; only plain paths are taken")
+        raise ValueError(f"{text!r} looks like a pattern; only plain paths are taken")
     if has_dot_segment(path):
         raise ValueError(f"{text!r} has a '.' or '..' segment")
     if not path.strip("/"):
         raise ValueError(f"{text!r} would exempt the whole site")
+    if "//" in path:
+        # Python joins neighbouring strings, so ["/a/" "/b/"] arrives as one that covers nothing.
+        raise ValueError(f"{text!r} has an empty segment ('//'); is a comma missing?")
     return PathPattern(path, method)
 
 
@@ -76,7 +79,10 @@ def first_match(patterns: Iterable[PathPattern], method: str, path: str) -> Path
 
 
 def parse_network(text: str) -> Network:
-    """Read a network in CIDR form. Raises ``ValueError`` when it is none or covers every address."""
+    """Read a network in CIDR form.
+
+    Raises ``ValueError`` when it is none, or covers every address.
+    """
     if not isinstance(text, str) or "/" not in text:
         raise ValueError(f"{text!r} is not a network in CIDR form, such as '192.0.2.0/24'")
     network = ipaddress.ip_network(text)  # strict: host bits set are a mistake worth telling

@@ -21,8 +21,9 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
     The switch and the windows are two causes; the more severe mode rules, and of two equal ones
     the switch, because a person set it by hand.
     """
-    if now.tzinfo is None:
+    if now.utcoffset() is None:
         raise ValueError("now must be an aware datetime")
+    now = now.astimezone(dt.UTC)
     switch_mode = _switch_mode(policy, now)
     covering = windows_at(windows, now)
     window_mode = max((w.mode for w in covering), key=lambda m: m.severity, default=Mode.OPEN)
@@ -63,6 +64,7 @@ def retry_after(state: State, now: dt.datetime) -> int:
 
     At least 1 (RFC 9110, 10.2.3 takes non-negative integers; 0 would invite a busy loop).
     """
+    now = now.astimezone(dt.UTC)  # two moments of one zone would be subtracted by wall clock
     if state.until is None or state.until <= now:
         return DEFAULT_RETRY_SECONDS
     return max(1, min(round((state.until - now).total_seconds()), LONGEST_RETRY_SECONDS))

@@ -49,9 +49,19 @@ class UserKind(StrEnum):
     ADMINISTRATOR = "administrator"
 
 
-def _require_aware(name: str, moment: dt.datetime | None) -> None:
-    if moment is not None and moment.tzinfo is None:
-        raise ValueError(f"{name} must be an aware datetime, not {moment!r}")
+def _keep_in_utc(holder: object, *names: str) -> None:
+    """Put the moments *names* of a frozen *holder* into UTC; refuse those without a zone.
+
+    Python compares two moments of the same zone by their wall clocks, which run the same hour
+    twice when summer time ends; in UTC no hour comes twice.
+    """
+    for name in names:
+        moment: dt.datetime | None = getattr(holder, name)
+        if moment is None:
+            continue
+        if moment.utcoffset() is None:
+            raise ValueError(f"{name} must be an aware datetime, not {moment!r}")
+        object.__setattr__(holder, name, moment.astimezone(dt.UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,7 @@ class Switch:
     """Whether the expected end is a timer that opens the site, not just a promise to visitors."""
 
     def __post_init__(self) -> None:
-        _require_aware("since", self.since)
+        _keep_in_utc(self, "since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +102,15 @@ class Policy:
     generation: int = 0
     """Number of the last closure by switch that ended logins (unix milliseconds or higher)."""
     notices: Mapping[str, Notice] = field(default_factory=lambda: MappingProxyType({"": Notice()}))
-    """Texts by language code; the key ``""`` holds what serves every other language."""
+    """Texts by language; the key ``""`` holds what serves every other language."""
 
     def __post_init__(self) -> None:
-        _require_aware("ends_at", self.ends_at)
+        _keep_in_utc(self, "ends_at")
         if "" not in self.notices:
             raise ValueError("notices must have an entry for every other language (key '')")
 
     def notice(self, language: str) -> Notice:
-        """The texts for *language*: itself, its base language (``fr`` of ``fr-ca``), or the rest."""
+        """The texts for *language*, for its base (``fr`` of ``fr-ca``), or for every other."""
         for code in (language, language.partition("-")[0]):
             if code in self.notices:
                 return self.notices[code]
@@ -118,8 +128,7 @@ class Window:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        _require_aware("starts_at", self.starts_at)
-        _require_aware("ends_at", self.ends_at)
+        _keep_in_utc(self, "starts_at", "ends_at")
         if self.ends_at is not None and self.ends_at <= self.starts_at:
             raise ValueError("a window must end after it starts")
         if self.mode is Mode.OPEN:

@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,68 +14,206 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Change',
+            name="Change",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(db_index=True, verbose_name='when')),
-                ('actor_name', models.CharField(blank=True, help_text='Kept when the user is deleted.', max_length=200, verbose_name='who')),
-                ('channel', models.CharField(choices=[('web', 'admin'), ('command', 'command line'), ('api', 'API'), ('code', 'code'), ('schedule', 'schedule'), ('database', 'database')], max_length=20, verbose_name='from where')),
-                ('action', models.CharField(choices=[('closed', 'closed'), ('opened', 'opened'), ('settings', 'settings changed'), ('initialized', 'defaults made'), ('noticed', 'outside change noticed')], max_length=20, verbose_name='what')),
-                ('reason', models.TextField(blank=True, verbose_name='why')),
-                ('epoch', models.PositiveBigIntegerField(default=0, verbose_name='epoch')),
-                ('before', models.JSONField(blank=True, default=dict, verbose_name='before')),
-                ('after', models.JSONField(blank=True, default=dict, verbose_name='after')),
-                ('actor', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(db_index=True, verbose_name="when")),
+                (
+                    "actor_name",
+                    models.CharField(
+                        blank=True,
+                        help_text="Kept when the user is deleted.",
+                        max_length=200,
+                        verbose_name="who",
+                    ),
+                ),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[
+                            ("web", "admin"),
+                            ("command", "command line"),
+                            ("api", "API"),
+                            ("code", "code"),
+                            ("schedule", "schedule"),
+                            ("database", "database"),
+                        ],
+                        max_length=20,
+                        verbose_name="from where",
+                    ),
+                ),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("closed", "closed"),
+                            ("opened", "opened"),
+                            ("settings", "settings changed"),
+                            ("initialized", "defaults made"),
+                            ("noticed", "outside change noticed"),
+                        ],
+                        max_length=20,
+                        verbose_name="what",
+                    ),
+                ),
+                ("reason", models.TextField(blank=True, verbose_name="why")),
+                ("epoch", models.PositiveBigIntegerField(default=0, verbose_name="epoch")),
+                ("before", models.JSONField(blank=True, default=dict, verbose_name="before")),
+                ("after", models.JSONField(blank=True, default=dict, verbose_name="after")),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'change',
-                'verbose_name_plural': 'history',
-                'ordering': ('-at', '-pk'),
-                'default_permissions': ('view',),
+                "verbose_name": "change",
+                "verbose_name_plural": "history",
+                "ordering": ("-at", "-pk"),
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='Maintenance',
+            name="Maintenance",
             fields=[
-                ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ('epoch', models.PositiveBigIntegerField(default=0, verbose_name='epoch')),
-                ('revision', models.PositiveBigIntegerField(default=0, verbose_name='revision')),
-                ('generation', models.PositiveBigIntegerField(default=0, verbose_name='generation of logins')),
-                ('mode', models.CharField(choices=[('open', 'open'), ('read_only', 'read-only'), ('closed', 'closed')], default='open', max_length=20, verbose_name='mode')),
-                ('since', models.DateTimeField(blank=True, null=True, verbose_name='since')),
-                ('changed_by', models.CharField(blank=True, max_length=200, verbose_name='by')),
-                ('reason', models.TextField(blank=True, verbose_name='reason')),
-                ('open_at_end', models.BooleanField(default=False, verbose_name='open at the expected end')),
+                (
+                    "id",
+                    models.PositiveSmallIntegerField(
+                        default=1, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("epoch", models.PositiveBigIntegerField(default=0, verbose_name="epoch")),
+                ("revision", models.PositiveBigIntegerField(default=0, verbose_name="revision")),
+                (
+                    "generation",
+                    models.PositiveBigIntegerField(default=0, verbose_name="generation of logins"),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[
+                            ("open", "open"),
+                            ("read_only", "read-only"),
+                            ("closed", "closed"),
+                        ],
+                        default="open",
+                        max_length=20,
+                        verbose_name="mode",
+                    ),
+                ),
+                ("since", models.DateTimeField(blank=True, null=True, verbose_name="since")),
+                ("changed_by", models.CharField(blank=True, max_length=200, verbose_name="by")),
+                ("reason", models.TextField(blank=True, verbose_name="reason")),
+                (
+                    "open_at_end",
+                    models.BooleanField(default=False, verbose_name="open at the expected end"),
+                ),
             ],
             options={
-                'verbose_name': 'maintenance',
-                'verbose_name_plural': 'maintenance',
-                'permissions': (('bypass_maintenance', 'Can use the site during maintenance'),),
-                'default_permissions': ('change',),
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='backsoon_maintenance_only_one_row'), models.CheckConstraint(condition=models.Q(('mode__in', ['open', 'read_only', 'closed'])), name='backsoon_maintenance_known_mode'), models.CheckConstraint(condition=models.Q(('revision__gte', models.F('epoch'))), name='backsoon_maintenance_revision_counts_all')],
+                "verbose_name": "maintenance",
+                "verbose_name_plural": "maintenance",
+                "permissions": (("bypass_maintenance", "Can use the site during maintenance"),),
+                "default_permissions": ("change",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("id", 1)), name="backsoon_maintenance_only_one_row"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("mode__in", ["open", "read_only", "closed"])),
+                        name="backsoon_maintenance_known_mode",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("revision__gte", models.F("epoch"))),
+                        name="backsoon_maintenance_revision_counts_all",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SystemSetting',
+            name="SystemSetting",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=100, unique=True, verbose_name='key')),
-                ('value', models.TextField(blank=True, verbose_name='value')),
-                ('setting_type', models.CharField(choices=[('boolean', 'yes or no'), ('text', 'one line of text'), ('textarea', 'text'), ('url', 'web address'), ('image_url', 'image address'), ('icon', 'icon class'), ('email', 'e-mail address'), ('contact', 'e-mail or web address'), ('datetime', 'date and time')], default='text', max_length=20, verbose_name='type')),
-                ('group', models.CharField(db_index=True, default='general', max_length=50, verbose_name='group')),
-                ('label', models.CharField(blank=True, max_length=200, verbose_name='label')),
-                ('help_text', models.TextField(blank=True, verbose_name='help')),
-                ('order', models.PositiveIntegerField(default=0, verbose_name='order')),
-                ('translations', models.JSONField(blank=True, default=dict, help_text='The text in other languages, by language code.', verbose_name='translations')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated at')),
-                ('updated_by', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='updated by')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", models.CharField(max_length=100, unique=True, verbose_name="key")),
+                ("value", models.TextField(blank=True, verbose_name="value")),
+                (
+                    "setting_type",
+                    models.CharField(
+                        choices=[
+                            ("boolean", "yes or no"),
+                            ("text", "one line of text"),
+                            ("textarea", "text"),
+                            ("url", "web address"),
+                            ("image_url", "image address"),
+                            ("icon", "icon class"),
+                            ("email", "e-mail address"),
+                            ("contact", "e-mail or web address"),
+                            ("datetime", "date and time"),
+                        ],
+                        default="text",
+                        max_length=20,
+                        verbose_name="type",
+                    ),
+                ),
+                (
+                    "group",
+                    models.CharField(
+                        db_index=True, default="general", max_length=50, verbose_name="group"
+                    ),
+                ),
+                ("label", models.CharField(blank=True, max_length=200, verbose_name="label")),
+                ("help_text", models.TextField(blank=True, verbose_name="help")),
+                ("order", models.PositiveIntegerField(default=0, verbose_name="order")),
+                (
+                    "translations",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="The text in other languages, by language code.",
+                        verbose_name="translations",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
+                (
+                    "updated_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="updated by",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'setting',
-                'verbose_name_plural': 'settings',
-                'ordering': ('group', 'order', 'key'),
-                'default_permissions': (),
-                'constraints': [models.CheckConstraint(condition=models.Q(('key', ''), _negated=True), name='backsoon_systemsetting_key_not_empty')],
+                "verbose_name": "setting",
+                "verbose_name_plural": "settings",
+                "ordering": ("group", "order", "key"),
+                "default_permissions": (),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("key", ""), _negated=True),
+                        name="backsoon_systemsetting_key_not_empty",
+                    )
+                ],
             },
         ),
     ]

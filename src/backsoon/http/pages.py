@@ -1,0 +1,246 @@
+"""The maintenance page as prepared bytes.
+
+A page depends on the settings, the state and the language, not on who asks for it. So it is
+rendered once for each language, compressed once, and handed out as it is until something changes.
+Rendering never fails: a template that somebody broke is reported, and a built-in page stands in.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import logging
+import re
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.template.loader import get_template
+from django.utils import timezone, translation
+from django.utils.html import linebreaks, urlize
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from backsoon import conf
+from backsoon.core.state import resolve_state
+from backsoon.core.vocabulary import Notice, State
+from backsoon.definitions import BY_KEY, languages
+from backsoon.gate import View
+from backsoon.signals import page_broken
+from backsoon.store import Snapshot, utc_now
+
+from . import icons, routes
+from .fallback_page import fallback_html
+
+logger = logging.getLogger("backsoon")
+
+TEMPLATE = "backsoon/maintenance.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One rendering, ready to be sent."""
+
+    body: bytes
+    compressed: bytes
+    content_security_policy: str
+
+
+class Shelf:
+    """The prepared pages of this process."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._pages: dict[tuple[str, bool], Page] = {}
+        self._lock = threading.Lock()
+
+    def page(self, view: View, language: str, *, login_refused: bool = False) -> Page:
+        """The page for *view* in *language*, prepared at first use."""
+        key = (view.snapshot.mark, view.snapshot.policy, view.state)
+        pages = self._pages
+        if key != self._key:
+            with self._lock:
+                if key != self._key:
+                    self._pages, self._key = {}, key
+                pages = self._pages
+        page = pages.get((language, login_refused))
+        if page is None:
+            html = render(view.snapshot, view.state, language, login_refused=login_refused)
+            page = pages[language, login_refused] = prepare(html)
+        return page
+
+    def clear(self) -> None:
+        """Forget every page."""
+        with self._lock:
+            self._pages, self._key = {}, None
+
+
+shelf = Shelf()
+
+
+def prepare(html: str) -> Page:
+    """Encode and compress *html* and allow exactly its own inline styles and scripts."""
+    body = html.encode()
+    return Page(
+        body=body,
+        compressed=gzip.compress(body, compresslevel=9, mtime=0),
+        content_security_policy=content_security_policy(html),
+    )
+
+
+def render(
+    snapshot: Snapshot,
+    state: State,
+    language: str,
+    *,
+    login_refused: bool = False,
+    preview: bool = False,
+) -> str:
+    """The page's HTML in *language*. Never fails."""
+    try:
+        with translation.override(language), timezone.override(None):
+            context = page_context(snapshot, state, language)
+            context |= {"login_refused": login_refused, "preview": preview}
+            return get_template(TEMPLATE).render(context)
+    except Exception as error:
+        logger.exception(
+            "Backsoon: the template %s is broken; visitors get the built-in page. See: manage.py "
+            "maintenance doctor", TEMPLATE,
+        )  # fmt: skip
+        page_broken.send_robust(sender=None, error=error)
+        return _fallback(snapshot, language)
+
+
+def template_error(language: str) -> str:
+    """What is wrong with the page's template, or ``""``; for checks and ``doctor``."""
+    try:
+        with translation.override(language), timezone.override(None):
+            snapshot = Snapshot()
+            state = resolve_state(snapshot.policy, (), utc_now())
+            get_template(TEMPLATE).render(page_context(snapshot, state, language))
+    except Exception as error:  # noqa: BLE001  (a template can fail in every way)
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def page_context(snapshot: Snapshot, state: State, language: str) -> dict[str, Any]:
+    """What the template gets (documented in the reference). *language* must be active."""
+    notice = snapshot.policy.notice(language)
+    message = notice.message or BY_KEY["maintenance_message"].default_text()
+    settings = conf.current()
+    return {
+        "mode": state.mode.value,
+        "title": notice.title or BY_KEY["maintenance_title"].default_text(),
+        "message": message,
+        "message_html": message_html(message),
+        "image_url": notice.image_url,
+        "icon_svg": _icon(notice),
+        "button_url": notice.button_url,
+        "button_text": _button_text(notice),
+        "contact_href": _contact_href(notice.contact),
+        "contact_label": notice.contact,
+        "since": state.since,
+        "ends_at": state.until,
+        "late": state.late,
+        "revision": snapshot.mark.revision,
+        "status_url": routes.reversed_or_empty("backsoon:status"),
+        "login_url": routes.login_url() if settings.show_login_link else "",
+        "login_refused": False,
+        "preview": False,
+        "brand": settings.brand,
+        "language": language,
+        "direction": "rtl" if translation.get_language_bidi() else "ltr",
+        "languages": _languages(),
+    }
+
+
+def message_html(message: str) -> SafeString:
+    """Plain text as HTML: escaped, with paragraphs, line breaks and links."""
+    links = urlize(message, nofollow=True, autoescape=True)  # escapes everything else
+    return mark_safe(linebreaks(links))  # noqa: S308
+
+
+def content_security_policy(html: str) -> str:
+    """A policy that allows the inline styles and scripts of *html* by hash, and files of this site.
+
+    Source: Content Security Policy Level 3, 2.3.1 (hash-source).
+    """
+    styles = _hashes(_STYLE, html)
+    scripts = _hashes(_SCRIPT, html)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src 'self' {styles}".rstrip(),
+            f"script-src 'self' {scripts}".rstrip(),
+            "img-src 'self' http: https: data:",
+            "font-src 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    )
+
+
+_STYLE = re.compile(r"<style\b[^>]*>(.*?)</style\s*>", re.DOTALL | re.IGNORECASE)
+_SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
+
+
+def _hashes(pattern: re.Pattern[str], html: str) -> str:
+    contents = (text for text in pattern.findall(html) if text.strip())
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in contents)
+    return " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+
+
+def _icon(notice: Notice) -> SafeString:
+    drawn = icons.icon_svg(notice.icon or icons.DEFAULT_ICON) or icons.DEFAULT_SVG
+    return mark_safe(drawn)  # noqa: S308  (made of the pack's drawings, not of what was typed)
+
+
+def _button_text(notice: Notice) -> str:
+    if not notice.button_url:
+        return ""
+    return notice.button_text or _("More information")
+
+
+def _contact_href(contact: str) -> str:
+    if not contact:
+        return ""
+    return contact if contact.startswith(("http://", "https://")) else f"mailto:{contact}"
+
+
+def _languages() -> list[tuple[str, str]]:
+    codes = [code for code, _name in languages()]
+    if len(codes) < 2:
+        return []
+    return [(code, _own_name(code)) for code in codes]
+
+
+def _own_name(code: str) -> str:
+    try:
+        return str(translation.get_language_info(code)["name_local"])
+    except KeyError:
+        return code
+
+
+def _fallback(snapshot: Snapshot, language: str) -> str:
+    notice = snapshot.policy.notice(language)
+    try:
+        with translation.override(language):
+            title = notice.title or BY_KEY["maintenance_title"].default_text()
+            message = notice.message or BY_KEY["maintenance_message"].default_text()
+            direction = "rtl" if translation.get_language_bidi() else "ltr"
+    except Exception:  # noqa: BLE001  (a broken translation must not take the last page away)
+        title = notice.title or BY_KEY["maintenance_title"].default
+        message = notice.message or BY_KEY["maintenance_message"].default
+        direction = "ltr"
+    return fallback_html(title, message, language, direction)
+
+
+def _forget(**kwargs: Any) -> None:
+    shelf.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="backsoon.pages")

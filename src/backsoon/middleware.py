@@ -1,0 +1,108 @@
+"""The gate in Django's request cycle.
+
+Stand it right after ``SecurityMiddleware`` (and WhiteNoise). To be read aloud:
+
+- open: look, pass on, and guard ``request.user`` where the view begins;
+- closed: refuse at once whoever brings no pass and goes nowhere exempt; let the others down the
+  stack, judge them where the user is known, and judge on the way out whatever came back unjudged,
+  so that nothing leaves that was not admitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+
+from . import conf
+from .gate import gate
+from .http import answers, lookups, sessions
+from .http.passage import Passage, give_pass_while_open
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+GetResponse = Callable[["HttpRequest"], Any]
+
+
+class MaintenanceModeMiddleware:
+    """Admit, or answer with the maintenance page. Native under WSGI and ASGI."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: GetResponse) -> None:
+        conf.current()  # a wrong setting shows at the start, not at the first closure
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        self.process_view: Callable[..., Any] = self._process_view
+        if self.is_async:
+            markcoroutinefunction(self)
+            # Django asks whether process_view is a coroutine function, and wraps it if not.
+            self.process_view = self._aprocess_view
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer *request*."""
+        if self.is_async:
+            return self.__acall__(request)
+        view = gate.view()
+        if view.state.is_open:
+            response = self.get_response(request)
+            give_pass_while_open(request, response)
+            return response
+        passage = Passage.enter(request, view, lookups.token_user(request))
+        if passage is None:
+            return answers.refusal(request, view)
+        response = self.get_response(request)
+        if passage.unjudged and passage.needs_user(request, None):
+            passage.judge(request, None, lookups.session_user(request))
+        return passage.leave(request, response)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        view = gate.view() if gate.knows else await sync_to_async(gate.view)()
+        if view.state.is_open:
+            response = await self.get_response(request)
+            give_pass_while_open(request, response)
+            return response
+        passage = Passage.enter(request, view, await lookups.atoken_user(request))
+        if passage is None:
+            return answers.refusal(request, view)
+        response = await self.get_response(request)
+        if passage.unjudged and passage.needs_user(request, None):
+            passage.judge(request, None, await lookups.asession_user(request))
+        if passage.leaves_without_query(request):
+            return passage.leave(request, response)
+        return await sync_to_async(passage.leave)(request, response)
+
+    def _process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        sessions.guard_user(request)
+        passage = Passage.of(request)
+        if passage is None:
+            return None
+        passage.begin_view(request)
+        if passage.needs_user(request, view_func):
+            passage.judge(request, view_func, lookups.session_user(request))
+        return passage.answer_refused(request)
+
+    async def _aprocess_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        sessions.guard_user(request)
+        passage = Passage.of(request)
+        if passage is None:
+            return None
+        passage.begin_view(request)
+        if passage.needs_user(request, view_func):
+            passage.judge(request, view_func, await lookups.asession_user(request))
+        return passage.answer_refused(request)
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        """An ordinary user gave right credentials: tell them, in place, why they stay outside."""
+        passage = Passage.of(request)
+        return passage.refuse_login(request, exception) if passage is not None else None
