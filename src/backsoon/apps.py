@@ -13,9 +13,10 @@ class BacksoonConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what has to be in place before the first request."""
-        from . import checks, gate
+        from . import checks
+        from .gate import connect
         from .http import sessions
 
         checks.register_checks()
         sessions.connect()
-        assert gate.gate  # importing it connects its receivers
+        connect()

@@ -21,6 +21,8 @@ from django.utils.translation import gettext_noop, override
 from .models import SettingType
 
 if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as StrOrPromise
+
     from .models import SystemSetting
 
 GROUP = "maintenance"
@@ -41,8 +43,8 @@ class Definition:
     key: str
     setting_type: str
     group: str
-    label: str
-    help_text: str
+    label: StrOrPromise
+    help_text: StrOrPromise
     order: int
     default: str = ""
     translatable: bool = False
@@ -136,7 +138,7 @@ def _default_texts(default: str) -> frozenset[str]:
     return frozenset(texts)
 
 
-# -- What counts as a right value -------------------------------------------------------------
+# -- What counts as a right value --------------------------------------------------------------
 
 
 def clean(definition: Definition, text: str, *, now: dt.datetime | None = None) -> str:

@@ -225,5 +225,7 @@ def _after_commit(**kwargs: Any) -> None:
             gate.watcher.wake()
 
 
-committed.connect(_after_commit, dispatch_uid="backsoon.gate")
-os.register_at_fork(after_in_child=gate.after_fork)
+def connect() -> None:
+    """Let the gate of this process hear of commits, and of its own birth by fork."""
+    committed.connect(_after_commit, dispatch_uid="backsoon.gate")
+    os.register_at_fork(after_in_child=gate.after_fork)

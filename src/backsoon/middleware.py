@@ -49,7 +49,7 @@ class MaintenanceModeMiddleware:
             return self.__acall__(request)
         view = gate.view()
         if view.state.is_open:
-            response = self.get_response(request)
+            response: HttpResponseBase = self.get_response(request)
             give_pass_while_open(request, response)
             return response
         passage = Passage.enter(request, view, lookups.token_user(request))
@@ -63,7 +63,7 @@ class MaintenanceModeMiddleware:
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         view = gate.view() if gate.knows else await sync_to_async(gate.view)()
         if view.state.is_open:
-            response = await self.get_response(request)
+            response: HttpResponseBase = await self.get_response(request)
             give_pass_while_open(request, response)
             return response
         passage = Passage.enter(request, view, await lookups.atoken_user(request))

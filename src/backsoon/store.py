@@ -213,7 +213,7 @@ def _tables_are_missing() -> bool:
     return Maintenance._meta.db_table not in tables
 
 
-# -- From rows to core values -----------------------------------------------------------------
+# -- From rows to core values ------------------------------------------------------------------
 
 
 def _snapshot(control: Maintenance | None, rows: Mapping[str, SystemSetting]) -> Snapshot:

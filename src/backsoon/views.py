@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse, HttpResponseRedirect
 from django.views.decorators.cache import never_cache
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
+@login_not_required
 @never_cache
 def page(request: HttpRequest) -> HttpResponse:
     """The page while closed; while open, the way back to where the visitor was going."""
@@ -27,6 +29,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return answers.page(request, view)
 
 
+@login_not_required
 def status(request: HttpRequest) -> HttpResponse:
     """The state for machines, as JSON."""
     return answers.status(gate.view())

@@ -78,7 +78,7 @@ def first_match(patterns: Iterable[PathPattern], method: str, path: str) -> Path
     return next((p for p in patterns if p.matches(method, path)), None)
 
 
-def parse_network(text: str) -> Network:
+def parse_network(text: object) -> Network:
     """Read a network in CIDR form.
 
     Raises ``ValueError`` when it is none, or covers every address.

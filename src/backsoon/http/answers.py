@@ -22,10 +22,9 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from backsoon import conf
 from backsoon.core.matching import first_match
 from backsoon.core.state import retry_after
-from backsoon.definitions import BY_KEY
 from backsoon.store import utc_now
 
-from .pages import shelf
+from .pages import shelf, texts
 from .routes import reversed_or_empty, site_routes
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def problem(request: HttpRequest, view: View) -> HttpResponse:
     language = language_of(request)
     notice = view.snapshot.policy.notice(language)
     with translation.override(language):
-        detail = notice.message or BY_KEY["maintenance_message"].default_text()
+        _title, detail = texts(notice, view.state)
     response = JsonResponse(
         {
             "type": "about:blank",
@@ -146,7 +145,7 @@ def way_back(request: HttpRequest) -> str:
     return home if path in site_routes().page | site_routes().status else target
 
 
-# -- What the client wants ----------------------------------------------------------------------
+# -- What the client wants ---------------------------------------------------------------------
 
 
 def wants_json(request: HttpRequest) -> bool:

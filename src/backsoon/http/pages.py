@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 
 from backsoon import conf
 from backsoon.core.state import resolve_state
-from backsoon.core.vocabulary import Notice, State
+from backsoon.core.vocabulary import Mode, Notice, State
 from backsoon.definitions import BY_KEY, languages
 from backsoon.gate import View
 from backsoon.signals import page_broken
@@ -110,7 +110,7 @@ def render(
             "maintenance doctor", TEMPLATE,
         )  # fmt: skip
         page_broken.send_robust(sender=None, error=error)
-        return _fallback(snapshot, language)
+        return _fallback(snapshot, state, language)
 
 
 def template_error(language: str) -> str:
@@ -128,11 +128,12 @@ def template_error(language: str) -> str:
 def page_context(snapshot: Snapshot, state: State, language: str) -> dict[str, Any]:
     """What the template gets (documented in the reference). *language* must be active."""
     notice = snapshot.policy.notice(language)
-    message = notice.message or BY_KEY["maintenance_message"].default_text()
+    title, message = texts(notice, state)
     settings = conf.current()
+    read_only = state.mode is Mode.READ_ONLY
     return {
         "mode": state.mode.value,
-        "title": notice.title or BY_KEY["maintenance_title"].default_text(),
+        "title": title,
         "message": message,
         "message_html": message_html(message),
         "image_url": notice.image_url,
@@ -145,7 +146,8 @@ def page_context(snapshot: Snapshot, state: State, language: str) -> dict[str, A
         "ends_at": state.until,
         "late": state.late,
         "revision": snapshot.mark.revision,
-        "status_url": routes.reversed_or_empty("backsoon:status"),
+        # A refused change in read-only mode is not waiting for anything: no polling there.
+        "status_url": "" if read_only else routes.reversed_or_empty("backsoon:status"),
         "login_url": routes.login_url() if settings.show_login_link else "",
         "login_refused": False,
         "preview": False,
@@ -194,6 +196,20 @@ def _hashes(pattern: re.Pattern[str], html: str) -> str:
     return " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
 
 
+def texts(notice: Notice, state: State) -> tuple[str, str]:
+    """Title and message, with our own words where the operator gave none."""
+    if state.mode is Mode.READ_ONLY:
+        return (
+            notice.title or _("Nothing can be changed right now"),
+            notice.message
+            or _("We are carrying out maintenance. You can look at everything in the meantime."),
+        )
+    return (
+        notice.title or BY_KEY["maintenance_title"].default_text(),
+        notice.message or BY_KEY["maintenance_message"].default_text(),
+    )
+
+
 def _icon(notice: Notice) -> SafeString:
     drawn = icons.icon_svg(notice.icon or icons.DEFAULT_ICON) or icons.DEFAULT_SVG
     return mark_safe(drawn)  # noqa: S308  (made of the pack's drawings, not of what was typed)
@@ -225,12 +241,11 @@ def _own_name(code: str) -> str:
         return code
 
 
-def _fallback(snapshot: Snapshot, language: str) -> str:
+def _fallback(snapshot: Snapshot, state: State, language: str) -> str:
     notice = snapshot.policy.notice(language)
     try:
         with translation.override(language):
-            title = notice.title or BY_KEY["maintenance_title"].default_text()
-            message = notice.message or BY_KEY["maintenance_message"].default_text()
+            title, message = texts(notice, state)
             direction = "rtl" if translation.get_language_bidi() else "ltr"
     except Exception:  # noqa: BLE001  (a broken translation must not take the last page away)
         title = notice.title or BY_KEY["maintenance_title"].default

@@ -42,7 +42,7 @@ def is_fresh(request: HttpRequest, user: Any) -> bool:
         return False
     try:
         owner = signing.TimestampSigner(salt=_SALT).unsign(
-            value, max_age=settings.SESSION_COOKIE_AGE / 2
+            value, max_age=settings.SESSION_COOKIE_AGE // 2
         )
     except signing.BadSignature:
         return False

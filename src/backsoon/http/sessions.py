@@ -17,7 +17,7 @@ nothing; a stamp survives ``cycle_key()`` and dies with ``flush()``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def _is_outdated(stamp: object, generation: int) -> bool:
     return not isinstance(stamp, int) or stamp < generation
 
 
-# -- Where the user is resolved ---------------------------------------------------------------
+# -- Where the user is resolved ----------------------------------------------------------------
 
 
 def guard_user(request: HttpRequest) -> None:
@@ -76,10 +76,10 @@ def guard_user(request: HttpRequest) -> None:
     """
     user = request.__dict__.get("user")
     if user is not None:
-        request.user = SimpleLazyObject(functools.partial(_judged, request, user))
+        request.__dict__["user"] = SimpleLazyObject(functools.partial(_judged, request, user))
     auser = request.__dict__.get("auser")
     if auser is not None:
-        request.auser = functools.partial(_ajudged, request, auser)  # type: ignore[method-assign]
+        request.__dict__["auser"] = functools.partial(_ajudged, request, auser)
 
 
 def _judged(request: HttpRequest, user: Any) -> Any:
@@ -115,7 +115,7 @@ async def _ajudged(request: HttpRequest, auser: Callable[[], Any]) -> Any:
         return user
     if state.is_open:
         await request.session.aflush()
-    request.auser = _anonymous  # type: ignore[method-assign]
+    request.__dict__["auser"] = _anonymous
     return AnonymousUser()
 
 
@@ -149,14 +149,15 @@ def _unwrapped(user: Any) -> Any:
     return user
 
 
-# -- The door -----------------------------------------------------------------------------------
+# -- The door ----------------------------------------------------------------------------------
 
 
 def make_door(request: HttpRequest) -> None:
     """While the site is closed: let only administrators' logins reach the session."""
     session = getattr(request, "session", None)
     if session is not None and not isinstance(session, _Door):
-        session.__class__ = _door_class(type(session))
+        engine: Hashable = type(session)
+        session.__class__ = _door_class(engine)
 
 
 def leave_alone(request: HttpRequest) -> None:
@@ -234,5 +235,5 @@ class _Door:
 
 
 @functools.cache
-def _door_class(engine: type) -> type:
+def _door_class(engine: Any) -> type:
     return type("SessionStore", (_Door, engine), {"__module__": engine.__module__})

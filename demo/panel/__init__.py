@@ -1,0 +1,1 @@
+"""The client area: services, orders, profile."""
