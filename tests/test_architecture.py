@@ -104,3 +104,16 @@ def test_the_icon_pack_stays_closed_in_a_process_that_needs_no_icon() -> None:
         )
         == "503"
     )
+
+
+def test_without_the_apps_it_builds_on_the_check_says_so_instead_of_a_traceback() -> None:
+    found = run(
+        "import sys; sys.path[:0] = ['src', '.']\n"
+        "from django.conf import settings\n"
+        "settings.configure(INSTALLED_APPS=['backsoon'], ROOT_URLCONF='types', USE_TZ=True,\n"
+        "    DATABASES={'default': {'ENGINE': 'django.db.backends.sqlite3'}})\n"
+        "import django; django.setup()\n"
+        "from backsoon import checks\n"
+        "print(sorted(m.msg for m in checks.check_required_apps() if m.id == 'backsoon.E004'))"
+    )
+    assert found.count("is not installed") == 3

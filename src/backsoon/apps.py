@@ -1,6 +1,6 @@
 """The Django app."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -14,9 +14,12 @@ class BacksoonConfig(AppConfig):
     def ready(self) -> None:
         """Connect what has to be in place before the first request."""
         from . import checks
+
+        checks.register_checks()
+        if not all(apps.is_installed(name) for name in checks.REQUIRED_APPS):
+            return  # what follows cannot be imported then, and the check has to say why
         from .gate import connect
         from .http import sessions
 
-        checks.register_checks()
-        sessions.connect()
         connect()
+        sessions.connect()

@@ -196,16 +196,13 @@ def _control_rows() -> Any:
     return Maintenance.objects.using(alias()).filter(pk=Maintenance.ONLY_PK)
 
 
-def _ensure_control_row() -> None:
-    if not _control_rows().exists():
-        Maintenance.objects.using(alias()).bulk_create([Maintenance()], ignore_conflicts=True)
-
-
 def _tables_are_missing() -> bool:
     """Whether the database answers and lacks our tables."""
     connection = connections[alias()]
     if connection.in_atomic_block:
         return False  # a failed transaction answers nothing; its caller will see the true error
+    if connection.connection is None:
+        return False  # it could not be reached; trying again would double the wait for nothing
     try:
         tables = connection.introspection.table_names()
     except Exception:  # noqa: BLE001  (whatever happens here, the database did not answer)

@@ -1,0 +1,100 @@
+"""What the sub-commands share: their shape, their exit codes and how they speak."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from argparse import ArgumentTypeError
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django.core.management.base import CommandError
+
+from backsoon.models import Change
+from backsoon.services import Origin
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from django.core.management.base import OutputWrapper
+
+
+class ExitCode(IntEnum):
+    """What the shell is told. 3 and 4 belong to waiting for running requests."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    UNREACHABLE = 5
+    OVERTAKEN = 6
+    CLOSED = 10
+    READ_ONLY = 11
+
+
+class SubCommand(Protocol):
+    """The shape of a sub-command's module."""
+
+    HELP: str
+    FAILURE: str
+    """The words that come before the colon when it fails: ``Not closed``."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare its own options; ``--json`` is there already."""
+
+    def run(self, console: Console, options: Mapping[str, Any]) -> None:
+        """Do it. May raise what :mod:`backsoon.exceptions` has, and ``CommandError``."""
+
+
+@dataclass(frozen=True)
+class Console:
+    """Where a sub-command writes its answer."""
+
+    stdout: OutputWrapper
+    as_json: bool = False
+
+    def answer(self, data: Mapping[str, Any], lines: Iterable[str]) -> None:
+        """Write *data* as one line of JSON, or *lines* for people."""
+        if self.as_json:
+            self.stdout.write(json.dumps(data))
+            return
+        for line in lines:
+            self.stdout.write(self._showable(line))
+
+    def _showable(self, line: str) -> str:
+        """*line* without what could steer the terminal or cannot be written to it.
+
+        Reasons and messages come from people; the change is stored by the time they are shown, so
+        showing them must neither fail nor do harm.
+        """
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+        return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def usage_error(message: str) -> CommandError:
+    """An error in what was typed."""
+    return CommandError(message, returncode=ExitCode.USAGE)
+
+
+def plain_text(text: str) -> str:
+    """Text that can be stored: an argparse type for what people type."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentTypeError("this is not text in the encoding of the terminal") from None
+    if "\x00" in text:
+        raise ArgumentTypeError("null characters are not allowed")
+    return text
+
+
+def origin() -> Origin:
+    """Who types, as the history shall keep it: ``deploy@web1``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = f"uid {os.getuid()}"
+    return Origin(name=f"{user}@{socket.gethostname()}", channel=Change.Channel.COMMAND)

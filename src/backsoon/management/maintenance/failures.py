@@ -1,0 +1,122 @@
+"""Failures in words: what happened, what is true now, what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
+from django.db import connections
+
+from backsoon import conf, store
+from backsoon.core.state import resolve_state
+from backsoon.exceptions import (
+    BacksoonError,
+    ConflictError,
+    InvalidSettingError,
+    NotMigratedError,
+    StoreUnavailableError,
+)
+from backsoon.services import END_KEY, MESSAGE_KEY
+
+from . import words
+from .console import ExitCode
+
+CONNECT_SECONDS = 2
+"""How long a command waits for a database that does not answer at all."""
+
+OPTIONS = {MESSAGE_KEY: "--message", END_KEY: "--until"}
+_PORTS = {"postgresql": 5432, "mysql": 3306, "oracle": 1521}
+_NETWORKED = ("postgresql", "mysql")
+
+
+def do_not_wait_long() -> None:
+    """Let connecting to our database fail soon, unless the project says how long to wait.
+
+    Only for a process that does nothing else: it changes the settings of the connection.
+    """
+    if conf.problems():
+        return  # which database is ours is not known; whoever asks for it will be told why
+    connection = connections[store.alias()]
+    if connection.vendor in _NETWORKED:
+        connection.settings_dict["OPTIONS"].setdefault("connect_timeout", CONNECT_SECONDS)
+
+
+def require_time_zones() -> None:
+    """Raise ``ImproperlyConfigured`` where moments could not be stored with their zone."""
+    if not settings.USE_TZ:
+        raise ImproperlyConfigured(
+            "USE_TZ is False, so moments cannot be stored with their time zone. Nothing was "
+            "changed. Set USE_TZ = True in the settings; TIME_ZONE stays as it is."
+        )
+
+
+def as_command_error(error: Exception, failure: str) -> CommandError:
+    """*error* as the sentences and the exit code of a command that did not do what it should."""
+    if isinstance(error, NotMigratedError):
+        return CommandError(
+            f"{failure}: the database {database_place()} has no tables of Backsoon yet. Without "
+            "them the site counts as open. Run: manage.py migrate",
+            returncode=ExitCode.UNREACHABLE,
+        )
+    if isinstance(error, StoreUnavailableError):
+        return CommandError(
+            f"{failure}: {what_happened(error)} Nothing was changed: each running process keeps "
+            "the state that it read last. Bring the database back and repeat the command.",
+            returncode=ExitCode.UNREACHABLE,
+        )
+    if isinstance(error, ConflictError):
+        by = error.by or "somebody else"
+        return CommandError(
+            f"{failure}: {by} switched in the meantime. {state_now()} Repeat the command if you "
+            "still want it.",
+            returncode=ExitCode.OVERTAKEN,
+        )
+    if isinstance(error, InvalidSettingError):
+        problems = "; ".join(
+            f"{OPTIONS.get(key, key)}: {' '.join(texts)}" for key, texts in error.errors.items()
+        )
+        return CommandError(f"{failure}: {problems}", returncode=ExitCode.USAGE)
+    return CommandError(f"{failure}: {error}", returncode=ExitCode.ERROR)
+
+
+EXPLAINED = (BacksoonError, ImproperlyConfigured)
+"""What :func:`as_command_error` has sentences for; anything else is a fault of ours."""
+
+
+def what_happened(error: StoreUnavailableError) -> str:
+    """One sentence: which database, reached or not, and the driver's words."""
+    said = " ".join(str(error).split()).rstrip(".")
+    verb = "could not be reached" if not _is_connected() else "answered with an error"
+    return f"the database {database_place()} {verb} ({said})."
+
+
+def database_place() -> str:
+    """Where our database is: host and port, or the file. Never a user or a password."""
+    connection = connections[store.alias()]
+    given: dict[str, Any] = connection.settings_dict
+    name = str(given.get("NAME") or "")
+    if connection.vendor == "sqlite":
+        return name
+    host = str(given.get("HOST") or "")
+    port = given.get("PORT") or _PORTS.get(connection.vendor, "")
+    if not host or host.startswith("/"):
+        return f"{name} on {host or 'the local socket'}".strip()
+    place = f"[{host}]" if ":" in host else host
+    return f"{name} on {place}:{port}".rstrip(":").strip()
+
+
+def state_now() -> str:
+    """What is true now, in one line, if it can be read."""
+    try:
+        snapshot = store.load()
+    except StoreUnavailableError:
+        return "The state cannot be read."
+    now = store.utc_now()
+    state = resolve_state(snapshot.policy, snapshot.windows, now)
+    return words.state_line(state, snapshot.mark, snapshot.policy.switch, now)
+
+
+def _is_connected() -> bool:
+    return connections[store.alias()].connection is not None

@@ -1,0 +1,48 @@
+"""``maintenance off``: open the site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from backsoon import services, store
+from backsoon.core.vocabulary import Mode, Switch
+
+from . import words
+from .console import origin, plain_text
+from .failures import require_time_zones
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from backsoon.services import Outcome
+
+    from .console import Console
+
+HELP = "Open the site."
+FAILURE = "Not opened"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--reason", type=plain_text, default="", help="Why, for the history.")
+
+
+def run(console: Console, options: Mapping[str, Any]) -> None:
+    """Open, unless somebody else switches after this has looked."""
+    require_time_zones()
+    before = store.load()
+    outcome = services.open_site(
+        origin=origin(), reason=options["reason"] or "", expected=before.mark
+    )
+    since = store.utc_now() if outcome.changed else before.policy.switch.since
+    data = words.state_data(outcome.state, outcome.mark) | {"changed": outcome.changed}
+    console.answer(data, _lines(outcome, Switch(Mode.OPEN, since)))
+
+
+def _lines(outcome: Outcome, switch: Switch) -> Iterator[str]:
+    line = words.state_line(outcome.state, outcome.mark, switch, store.utc_now())
+    already = "" if outcome.changed else "It was off already. "
+    yield already + line
+    if not outcome.state.is_open:
+        yield "The switch is off; a planned window keeps the site from opening."
