@@ -162,9 +162,7 @@ def save_settings(
     plan = _Plan(entries=_differing(before, cleaned))
     wanted = plan.entries.pop(SWITCH_KEY, None)
     if wanted is not None:
-        if bool(wanted.value) is (before.policy.switch.mode is not Mode.OPEN):
-            plan.entries[SWITCH_KEY] = wanted  # the row was broken, the switch stays where it is
-        elif wanted.value:
+        if wanted.value:
             _plan_closure(plan, before, Mode.CLOSED, now, origin, reason)
         else:
             end_is_given = END_KEY in plan.entries
@@ -249,21 +247,9 @@ def maintenance(
     value that the block gave it.
     """
     given = _clean_given(message, until)
-    for attempts_left in reversed(range(3)):
-        before = store.load()
-        try:
-            outcome = close_site(
-                origin=origin,
-                reason=reason,
-                message=message,
-                until=until,
-                keep_logins=keep_logins,
-                expected=before.mark,  # so that what *before* tells is what this closure ended
-            )
-            break
-        except ConflictError:
-            if not attempts_left:
-                raise
+    before, outcome = _close_knowingly(
+        origin=origin, reason=reason, message=message, until=until, keep_logins=keep_logins
+    )
     try:
         yield outcome
     finally:
@@ -576,10 +562,21 @@ def _announce(change: Change, before: State, after: State) -> None:
             )
 
 
+def _close_knowingly(**arguments: Any) -> tuple[Snapshot, Outcome]:
+    """Close as :func:`close_site` does; also what was true when this very change was made."""
+    for attempts_left in reversed(range(3)):
+        before = store.load()
+        try:
+            return before, close_site(**arguments, expected=before.mark)
+        except ConflictError:
+            if not attempts_left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
 def _undo_switch(before: Snapshot, outcome: Outcome, origin: Origin, reason: str) -> None:
     """Bring the switch back to where *before* saw it, unless somebody else moved it since."""
-    now = store.load()
-    if outcome.mark.epoch == before.mark.epoch or outcome.mark.epoch != now.mark.epoch:
+    if outcome.mark.epoch == before.mark.epoch:
         return
     switch, end = before.policy.switch, before.policy.ends_at
     end_lies_ahead = end is not None and end > utc_now()
@@ -592,7 +589,6 @@ def _undo_switch(before: Snapshot, outcome: Outcome, origin: Origin, reason: str
                 reason=switch.reason,
                 until=end if end_lies_ahead else None,
                 mode=switch.mode,
-                keep_logins=True,  # the closure that *before* saw has ended what it had to end
                 open_at_end=switch.open_at_end and end_lies_ahead,
                 expected=outcome.mark,
             )

@@ -1,0 +1,222 @@
+"""Who changed what, when, from where and why: to be read, by nobody to be rewritten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from backsoon import store
+from backsoon.core.vocabulary import Mode
+from backsoon.definitions import BY_KEY, languages, parse_moment
+from backsoon.models import Change, SettingType
+
+from . import times
+from .status import may_see_history
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+    _ModelAdmin = admin.ModelAdmin[Change]
+else:
+    _ModelAdmin = admin.ModelAdmin  # generic for type checkers only
+
+
+class WhoFilter(admin.SimpleListFilter):
+    """By the name that was kept; Django's own filter draws a link without text for none."""
+
+    title = gettext_lazy("who")
+    parameter_name = "who"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Everybody who is in the history."""
+        names = model_admin.get_queryset(request).order_by("actor_name")
+        return [
+            (f"={name}", name or _("(unknown)"))
+            for name in names.values_list("actor_name", flat=True).distinct()
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Change]) -> QuerySet[Change]:
+        """The entries of whoever was chosen; the sign in front makes "nobody" a choice too."""
+        chosen = self.value()
+        return queryset.filter(actor_name=chosen[1:]) if chosen else queryset
+
+
+@admin.register(Change)
+class HistoryAdmin(_ModelAdmin):
+    """The history, read-only also for superusers."""
+
+    list_display = ("when", "who", "what", "from_where", "reason_in_short", "summary")
+    list_display_links = ("when",)
+    list_filter = ("at", "action", "channel", WhoFilter)
+    search_fields = ("actor_name", "reason")
+    list_per_page = 50
+    fields = ("when_in_full", "who", "what", "from_where", "reason_in_full", "epoch", "comparison")
+    readonly_fields = fields
+    actions = None
+    change_form_template = "backsoon/admin/change_detail.html"
+
+    class Media:
+        css = {"all": ("backsoon/admin.css",)}
+
+    # -- Nobody writes -------------------------------------------------------------------------
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Whether the index lists it."""
+        return may_see_history(request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: Change | None = None) -> bool:
+        """Whoever may change the state may see who did."""
+        return may_see_history(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody: rows are written by what they record."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Change | None = None) -> bool:
+        """Nobody: history is not rewritten."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Change | None = None) -> bool:
+        """Nobody: history is not rewritten."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Change]:
+        """From the database that holds our tables."""
+        return super().get_queryset(request).using(store.alias())
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's list, under the name that everybody looks for."""
+        return super().changelist_view(request, {"title": _("History"), **(extra_context or {})})
+
+    # -- Columns -------------------------------------------------------------------------------
+
+    @admin.display(description=gettext_lazy("When"), ordering="at")
+    def when(self, change: Change) -> SafeString:
+        """Relative, with the exact moment as its title."""
+        return times.time_element(change.at)
+
+    @admin.display(description=gettext_lazy("When"))
+    def when_in_full(self, change: Change) -> SafeString:
+        """Date, time and zone."""
+        return times.time_element(change.at, "full")
+
+    @admin.display(description=gettext_lazy("Who"), ordering="actor_name")
+    def who(self, change: Change) -> SafeString:
+        """The name that was kept, also when the user is gone."""
+        return _labelled(_("Who"), change.actor_name or _("(unknown)"))
+
+    @admin.display(description=gettext_lazy("What"), ordering="action")
+    def what(self, change: Change) -> SafeString:
+        """The action in words."""
+        return format_html(
+            '<span class="backsoon-action" data-action="{}">{}</span>',
+            change.action,
+            change.get_action_display(),
+        )
+
+    @admin.display(description=gettext_lazy("From where"), ordering="channel")
+    def from_where(self, change: Change) -> SafeString:
+        """The channel in words."""
+        return _labelled(_("From where"), change.get_channel_display())
+
+    @admin.display(description=gettext_lazy("Why"), ordering="reason")
+    def reason_in_short(self, change: Change) -> SafeString | str:
+        """The reason, cut short."""
+        return _labelled(_("Why"), Truncator(change.reason).chars(80)) if change.reason else ""
+
+    @admin.display(description=gettext_lazy("Why"))
+    def reason_in_full(self, change: Change) -> str:
+        """The reason."""
+        return change.reason or "–"
+
+    @admin.display(description=gettext_lazy("Old → new"))
+    def summary(self, change: Change) -> SafeString:
+        """What differs, cut short."""
+        return format_html_join(
+            "",
+            '<span class="backsoon-difference">{}: {} → {}</span> ',
+            (
+                (label, Truncator(old).chars(40), Truncator(new).chars(40))
+                for label, old, new in differences(change)
+            ),
+        )
+
+    @admin.display(description=gettext_lazy("Old and new values"))
+    def comparison(self, change: Change) -> SafeString | str:
+        """What differs, in full."""
+        rows = format_html_join(
+            "\n",
+            '<tr><th scope="row">{}</th><td dir="auto" data-label="{}">{}</td>'
+            '<td dir="auto" data-label="{}">{}</td></tr>',
+            (
+                (label, _("Old"), old, _("New"), new) for label, old, new in differences(change)
+            ),
+        )  # fmt: skip
+        if not rows:
+            return "–"
+        return format_html(
+            '<table class="backsoon-comparison"><thead><tr><th scope="col">{}</th>'
+            '<th scope="col">{}</th><th scope="col">{}</th></tr></thead><tbody>{}</tbody></table>',
+            _("Setting"),
+            _("Old"),
+            _("New"),
+            rows,
+        )
+
+
+def differences(change: Change) -> list[tuple[str, str, str]]:
+    """What differs, as (label, old, new) in words."""
+    before = change.before if isinstance(change.before, dict) else {}
+    after = change.after if isinstance(change.after, dict) else {}
+    places = dict.fromkeys([*before, *after])
+    return [
+        (_label(place), _words(place, before.get(place)), _words(place, after.get(place)))
+        for place in places
+        if before.get(place) != after.get(place)
+    ]
+
+
+def _labelled(label: str, text: str) -> SafeString:
+    """*text* with a label that shows where there are no columns with headings."""
+    return format_html('<span class="backsoon-label">{}: </span>{}', label, text)
+
+
+def _moment(text: str) -> str:
+    try:
+        return times.full(parse_moment(text))
+    except ValueError:
+        return text
+
+
+def _label(place: str) -> str:
+    special = {"mode": _("State"), "logins": _("Logins"), "made": _("Settings made")}
+    if place in special:
+        return special[place]
+    key, _colon, code = place.partition(":")
+    label = str(BY_KEY[key].label) if key in BY_KEY else key
+    return f"{label} ({_(dict(languages()).get(code, code))})" if code else label
+
+
+def _words(place: str, value: Any) -> str:
+    if value in (None, "", [], {}):
+        return _("(empty)") if place != "logins" else _("kept")
+    if place == "mode":
+        modes = {Mode.OPEN: _("open"), Mode.READ_ONLY: _("read-only"), Mode.CLOSED: _("closed")}
+        return next((word for mode, word in modes.items() if mode == value), str(value))
+    if place == "logins" and value == "ended":
+        return _("ended")
+    definition = BY_KEY.get(place)
+    if definition is not None and definition.setting_type == SettingType.DATETIME:
+        return _moment(str(value))
+    if isinstance(value, list):
+        return ", ".join(str(BY_KEY[key].label) if key in BY_KEY else str(key) for key in value)
+    return str(value)

@@ -1,0 +1,123 @@
+"""What the card and the bar say: one reading, and what its reader may see and do.
+
+The card reads the database, so that it is right at once in every process after a change; the bar,
+which stands on every page, asks the gate and costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import connections, transaction
+from django.utils.connection import ConnectionDoesNotExist
+from django.utils.translation import gettext as _
+
+from backsoon import store
+from backsoon.core.state import resolve_state
+from backsoon.core.vocabulary import Mode
+from backsoon.exceptions import NotMigratedError, StoreUnavailableError
+from backsoon.gate import gate
+from backsoon.http.routes import reversed_or_empty
+from backsoon.http.users import is_administrator, may_change
+
+if TYPE_CHECKING:
+    from backsoon.core.vocabulary import State
+    from backsoon.store import Snapshot
+
+VIEW_HISTORY = "backsoon.view_change"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read, when it was not the gate's last knowledge, and what went wrong if it was."""
+
+    snapshot: Snapshot
+    state: State
+    trouble: str = ""
+    """A sentence for the operator when the database could not be read; else empty."""
+
+
+def read() -> Reading:
+    """What is true according to the database; the last known state when it cannot be read."""
+    try:
+        with _savepoint():
+            snapshot = store.load()
+    except NotMigratedError:
+        return _last_known(_("The tables of Backsoon do not exist yet. Run: manage.py migrate"))
+    except StoreUnavailableError:
+        return _last_known(
+            _("The database cannot be read now. What you see is what was last known.")
+        )
+    return Reading(snapshot, resolve_state(snapshot.policy, snapshot.windows, store.utc_now()))
+
+
+def last_known() -> Reading:
+    """What this process knows without asking anybody."""
+    return _last_known("")
+
+
+def _last_known(trouble: str) -> Reading:
+    view = gate.view()
+    return Reading(view.snapshot, view.state, trouble)
+
+
+def _savepoint() -> contextlib.AbstractContextManager[Any]:
+    """Inside a transaction of the project, a failed query must not spoil the rest of the page."""
+    try:
+        inside = connections[store.alias()].in_atomic_block
+    except ConnectionDoesNotExist:  # the reading itself will say so
+        inside = False
+    return transaction.atomic(using=store.alias()) if inside else contextlib.nullcontext()
+
+
+def may_see_history(user: Any) -> bool:
+    """Whether the user may read who changed what."""
+    return may_change(user) or bool(user.is_active and user.has_perm(VIEW_HISTORY))
+
+
+def links() -> dict[str, str]:
+    """The addresses of our pages; empty where the project has not included them."""
+    return {
+        "confirm_url": reversed_or_empty("backsoon_admin:confirm"),
+        "toggle_url": reversed_or_empty("backsoon_admin:toggle"),
+        "settings_url": reversed_or_empty("backsoon_admin:settings"),
+        "preview_url": reversed_or_empty("backsoon_admin:preview"),
+        "history_url": reversed_or_empty("admin:backsoon_change_changelist"),
+    }
+
+
+def context(reading: Reading, user: Any) -> dict[str, Any]:
+    """What the templates of card, bar and dialog get."""
+    state, switch = reading.state, reading.snapshot.policy.switch
+    allowed = may_change(user)
+    administrator = is_administrator(user)
+    # Why, and by whom, is for those who run the site; the state itself for all who work on it.
+    insider = allowed or administrator
+    addresses = links()
+    if not may_see_history(user):
+        addresses["history_url"] = ""
+    if not allowed:
+        addresses["settings_url"] = ""
+    if not insider:
+        addresses["preview_url"] = ""
+    is_open = state.is_open
+    return {
+        **addresses,
+        "mode": state.mode.value,
+        "is_open": is_open,
+        "since": switch.since if is_open and switch.mode is Mode.OPEN else state.since,
+        "by": (switch.by if is_open else state.by) if insider else "",
+        "reason": state.reason if insider and not is_open else "",
+        "ends_at": state.until,
+        "late": state.late,
+        "open_at_end": switch.open_at_end and not is_open,
+        "trouble": reading.trouble,
+        "broken": [problem.key for problem in reading.snapshot.broken] if allowed else [],
+        "may_change": allowed,
+        "can_switch": bool(allowed and addresses["confirm_url"] and addresses["toggle_url"]),
+        "locks_out": allowed and not administrator,
+        "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
+    }

@@ -1,0 +1,160 @@
+"""``POST /admin/settings/toggle-maintenance/``: the switch for scripts and for the card's dialog.
+
+Everything it says is JSON, refusals included, so that whoever calls it reads one kind of answer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import JsonResponse
+from django.http.request import RawPostDataException
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.decorators import decorator_from_middleware
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from backsoon import services, store
+from backsoon.core.state import resolve_state
+from backsoon.exceptions import ConflictError, StoreUnavailableError
+from backsoon.http.users import may_change
+from backsoon.models import Change
+from backsoon.services import Origin
+
+from .pages import switched_message
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
+
+    from backsoon.services import Outcome
+
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class _BadBodyError(Exception):
+    """What was sent cannot be understood; the message says why."""
+
+
+class _CsrfInJson(CsrfViewMiddleware):
+    """Django's own check, answering in JSON what it refuses."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
+        return _refusal(
+            403, _("The request was refused: its CSRF token is missing or wrong (%(reason)s).")
+            % {"reason": reason},
+        )  # fmt: skip
+
+
+_csrf_protect = decorator_from_middleware(_CsrfInJson)
+
+
+# Exempt from the project's check only because the very same check follows inside.
+@csrf_exempt
+@never_cache
+def toggle(request: HttpRequest) -> HttpResponseBase:
+    """Switch. With ``{"enabled": true|false}`` to that state, without it to the other one."""
+    if request.method != "POST":
+        response = _refusal(405, _("Use POST."))
+        response["Allow"] = "POST"
+        return response
+    return _checked_toggle(request)
+
+
+@_csrf_protect
+def _checked_toggle(request: HttpRequest) -> HttpResponse:
+    if not may_change(getattr(request, "user", None)):
+        return _refusal(
+            403, _("You lack the permission to change the maintenance of this site.")
+        )  # fmt: skip
+    try:
+        outcome = _switch(_wanted(request), _origin(request))
+    except _BadBodyError as error:
+        return _refusal(400, str(error))
+    except ConflictError as error:
+        return _refusal(409, str(error))
+    except StoreUnavailableError:
+        return _refusal(503, _("The database did not answer. Nothing was changed."))
+    return JsonResponse(
+        {
+            "success": True,
+            "maintenance_mode": not outcome.state.is_open,
+            "message": switched_message(outcome),
+        }
+    )
+
+
+def _switch(wanted: bool | None, origin: Origin) -> Outcome:
+    if wanted is None:
+        # Two who press at once both mean what they saw: the second is told, not undone.
+        seen = store.load()
+        is_open = resolve_state(seen.policy, seen.windows, store.utc_now()).is_open
+        switch = services.close_site if is_open else services.open_site
+        return switch(origin=origin, expected=seen.mark)
+    switch = services.close_site if wanted else services.open_site
+    return switch(origin=origin)
+
+
+def _wanted(request: HttpRequest) -> bool | None:
+    """The state that the body asks for; ``None`` for the other one. Raises ``_BadBodyError``."""
+    try:
+        if request.content_type in FORM_TYPES and not _is_json_in_disguise(request):
+            return _wanted_by_form(request)
+        text = request.body
+    except RequestDataTooBig:
+        raise _BadBodyError(_("The request is too large.")) from None
+    if not text.strip():
+        return None
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _BadBodyError(_("The body is not valid JSON.")) from None
+    return _wanted_by_json(body)
+
+
+def _is_json_in_disguise(request: HttpRequest) -> bool:
+    """Whether JSON was sent as a form, which ``curl -d`` does unless told otherwise.
+
+    Read as a form it would name no state, and switch to the other one.
+    """
+    try:
+        return request.body.lstrip().startswith(b"{")
+    except RawPostDataException:  # a multipart body was read already, so it is one
+        return False
+
+
+def _wanted_by_form(request: HttpRequest) -> bool | None:
+    text = request.POST.get("enabled")
+    if text is None:
+        return None
+    if text not in ("true", "false"):
+        raise _BadBodyError(_("“enabled” must be true or false."))
+    return text == "true"
+
+
+def _wanted_by_json(body: Any) -> bool | None:
+    if not isinstance(body, dict):
+        raise _BadBodyError(_("The body must be a JSON object."))
+    unknown = [str(key) for key in body if key != "enabled"]
+    if unknown:
+        # A misspelt name must not turn "close" into "the other state".
+        raise _BadBodyError(_("Only “enabled” can be given, not “%(name)s”.")
+                            % {"name": unknown[0][:50]})  # fmt: skip
+    wanted = body.get("enabled")
+    if not isinstance(wanted, bool) and "enabled" in body:
+        raise _BadBodyError(_("“enabled” must be true or false."))
+    return wanted
+
+
+def _origin(request: HttpRequest) -> Origin:
+    """The card's dialog says that it is a browser; everything else is a program."""
+    by_hand = request.headers.get("X-Requested-With") == "XMLHttpRequest"
+    channel = Change.Channel.WEB if by_hand else Change.Channel.API
+    return Origin(user=request.user, channel=channel)
+
+
+def _refusal(status: int, message: str) -> JsonResponse:
+    return JsonResponse({"success": False, "message": message}, status=status)

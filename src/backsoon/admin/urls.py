@@ -1,0 +1,25 @@
+"""The pages below ``admin/``, to be included before the admin's own, which take every address.
+
+::
+
+    path("admin/", include("backsoon.admin.urls")),
+    path("admin/", admin.site.urls),
+"""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+from .pages import confirm_page, settings_page
+from .preview import preview
+from .toggle import toggle
+
+app_name = "backsoon_admin"
+
+urlpatterns = [
+    path("settings/", admin.site.admin_view(settings_page), name="settings"),
+    path("settings/toggle-maintenance/", toggle, name="toggle"),
+    path("settings/maintenance/", admin.site.admin_view(confirm_page), name="confirm"),
+    path("settings/preview/", admin.site.admin_view(preview), name="preview"),
+]

@@ -1,0 +1,229 @@
+/* The dialog before the switch, the character count and the warning before typed text is lost.
+   Everything works without this file: the buttons lead to a page that asks the same question. */
+"use strict";
+
+{
+  const REQUEST_SECONDS = 30;
+
+  /* ---- The dialog ---- */
+
+  const setUpDialog = (form) => {
+    const dialog = document.getElementById(form.dataset.backsoonAsks);
+    if (!dialog || typeof dialog.showModal !== "function") {
+      return;
+    }
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      say(dialog, { error: "", status: "" });
+      dialog.showModal();
+    });
+    dialog.querySelector("[data-backsoon-confirm]").addEventListener("click", () => {
+      carryOut(dialog);
+    });
+    // While the request is under way, Escape would hide what comes of it.
+    dialog.addEventListener("cancel", (event) => {
+      if (dialog.hasAttribute("aria-busy")) {
+        event.preventDefault();
+      }
+    });
+  };
+
+  const say = (dialog, { error, status }) => {
+    dialog.querySelector(".backsoon-dialog-error").textContent = error;
+    dialog.querySelector(".backsoon-dialog-status").textContent = status;
+  };
+
+  const setBusy = (dialog, busy) => {
+    dialog.toggleAttribute("aria-busy", busy);
+    if (busy) {
+      dialog.setAttribute("aria-busy", "true");
+    }
+    for (const button of dialog.querySelectorAll("button")) {
+      button.disabled = busy;
+    }
+  };
+
+  const carryOut = async (dialog) => {
+    setBusy(dialog, true);
+    say(dialog, { error: "", status: dialog.dataset.working });
+    const error = await send(dialog);
+    if (!error) {
+      location.reload();
+      return;
+    }
+    setBusy(dialog, false);
+    say(dialog, { error, status: "" });
+    dialog.querySelector("[data-backsoon-confirm]").focus();
+  };
+
+  /* Sends the request; the answer is a sentence about what went wrong, or "". */
+  const send = async (dialog) => {
+    const { url, enable, header } = dialog.dataset;
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), REQUEST_SECONDS * 1000);
+    try {
+      const response = await fetch(url, {
+        method: "POST",
+        credentials: "same-origin",
+        signal: abort.signal,
+        headers: {
+          Accept: "application/json",
+          "Content-Type": "application/json",
+          "X-Requested-With": "XMLHttpRequest",
+          [header]: dialog.querySelector("[name=csrfmiddlewaretoken]").value,
+        },
+        body: JSON.stringify({ enabled: enable === "true" }),
+      });
+      const answer = await readJson(response);
+      if (response.ok && answer.success) {
+        return "";
+      }
+      return answer.message || explain(dialog, response.status);
+    } catch {
+      return dialog.dataset.unreachable;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  const readJson = async (response) => {
+    try {
+      return (await response.json()) || {};
+    } catch {
+      return {};
+    }
+  };
+
+  const explain = (dialog, status) => {
+    const texts = { 403: "denied", 409: "conflict", 503: "unavailable" };
+    return dialog.dataset[texts[status] || "failed"];
+  };
+
+  /* ---- The form ---- */
+
+  const setUpForm = (form) => {
+    let dirty = form.hasAttribute("data-dirty");
+    form.addEventListener("input", () => {
+      dirty = true;
+    });
+    form.addEventListener("submit", (event) => {
+      const elsewhere = event.submitter && event.submitter.formTarget === "_blank";
+      if (!elsewhere) {
+        dirty = false;
+      }
+    });
+    addEventListener("beforeunload", (event) => {
+      if (dirty) {
+        event.preventDefault();
+      }
+    });
+  };
+
+  /* ---- What was sent and not saved ---- */
+
+  /* A session that ended meanwhile leads to the login page, and what was sent would be gone. So it
+     is kept in this tab until the server says that it is stored. */
+  const DRAFT = "backsoon-draft";
+
+  const typedIn = (form) =>
+    [...form.elements].filter(
+      (field) => field.name && field.type !== "hidden" && field.type !== "submit",
+    );
+
+  const keepDraft = (form) => {
+    const values = typedIn(form).map((field) => [
+      field.name,
+      field.type === "checkbox" ? field.checked : field.value,
+    ]);
+    try {
+      sessionStorage.setItem(DRAFT, JSON.stringify(values));
+    } catch {
+      // Storage may be full or forbidden; the form is sent all the same.
+    }
+  };
+
+  const takeDraft = () => {
+    try {
+      const draft = JSON.parse(sessionStorage.getItem(DRAFT));
+      sessionStorage.removeItem(DRAFT);
+      return Array.isArray(draft) ? draft : [];
+    } catch {
+      return [];
+    }
+  };
+
+  const setUpDraft = (form, offer) => {
+    form.addEventListener("submit", (event) => {
+      if (!event.submitter || event.submitter.formTarget !== "_blank") {
+        keepDraft(form);
+      }
+    });
+    // A page that came back with errors or notes shows everything that was typed by itself.
+    const draft = takeDraft();
+    if (form.hasAttribute("data-dirty") || document.querySelector(".backsoon-saved")) {
+      return;
+    }
+    const fields = new Map(typedIn(form).map((field) => [field.name, field]));
+    const lost = draft.filter(([name, value]) => {
+      const field = fields.get(name);
+      return field && value !== (field.type === "checkbox" ? field.checked : field.value);
+    });
+    if (!lost.length) {
+      return;
+    }
+    offer.hidden = false;
+    offer.querySelector("button").addEventListener("click", () => {
+      for (const [name, value] of lost) {
+        const field = fields.get(name);
+        field[field.type === "checkbox" ? "checked" : "value"] = value;
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+        const folded = field.closest("details");
+        if (folded) {
+          folded.open = true;
+        }
+      }
+      offer.hidden = true;
+      fields.get(lost[0][0]).focus();
+    });
+  };
+
+  /* ---- Characters ---- */
+
+  const setUpCount = (place) => {
+    const field = document.getElementById(place.id.replace(/_count$/, ""));
+    if (!field) {
+      return;
+    }
+    const limit = Number(place.dataset.limit);
+    const number = new Intl.NumberFormat(document.documentElement.lang || undefined);
+    const show = () => {
+      // As the server counts: characters, not the halves that some are made of.
+      const count = [...field.value.trim()].length;
+      const over = count > limit;
+      place.dataset.state = over ? "over" : "";
+      place.textContent = (over ? place.dataset.over : place.dataset.text)
+        .replace("{count}", number.format(count))
+        .replace("{limit}", number.format(limit));
+    };
+    field.addEventListener("input", show);
+    show();
+  };
+
+  for (const form of document.querySelectorAll("[data-backsoon-asks]")) {
+    setUpDialog(form);
+  }
+  for (const form of document.querySelectorAll("[data-backsoon-form]")) {
+    setUpForm(form);
+  }
+  const offer = document.querySelector("[data-backsoon-draft]");
+  if (offer) {
+    setUpDraft(document.querySelector("[data-backsoon-form]"), offer);
+  }
+  for (const place of document.querySelectorAll(".backsoon-count[data-limit]")) {
+    setUpCount(place);
+  }
+  const problems = document.getElementById("backsoon-problems");
+  if (problems) {
+    problems.focus();
+  }
+}
