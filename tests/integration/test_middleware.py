@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 
-# -- Open ---------------------------------------------------------------------------------------
+# -- Open --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/", "/async/", "/stream/", "/stream/async/", "/healthy/"])
@@ -47,7 +47,7 @@ def test_while_open_a_view_that_fails_fails_as_without_us(visitor: Visitor) -> N
     assert visitor.get("/broken/").status_code == 500
 
 
-# -- Closed: ordinary visitors --------------------------------------------------------------------
+# -- Closed: ordinary visitors -----------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("closed")
@@ -168,7 +168,7 @@ def test_refusals_are_not_logged_and_send_no_mail(
     assert not mail.outbox
 
 
-# -- Closed: what stays reachable ---------------------------------------------------------------
+# -- Closed: what stays reachable --------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("closed")
@@ -223,7 +223,7 @@ def test_exempt_networks_get_through_and_forged_headers_do_not() -> None:
         assert status(REMOTE_ADDR="192.0.2.7") == 302
 
 
-# -- Closed: administrators ----------------------------------------------------------------------
+# -- Closed: administrators --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/", "/async/", "/account/", "/account/async/", "/stream/"])
@@ -327,7 +327,7 @@ def user_of_token(request: HttpRequest) -> User | None:
     return User.objects.filter(username=name).first()
 
 
-# -- Closed: the login door ------------------------------------------------------------------------
+# -- Closed: the login door --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("door", ["/login/", "/admin/login/"])
@@ -406,7 +406,7 @@ def test_an_administrator_can_log_in_over_an_ordinary_login(
     assert not Session.objects.filter(session_key=old_key).exists()
 
 
-# -- Badge ------------------------------------------------------------------------------------------
+# -- Badge -------------------------------------------------------------------------------------
 
 
 def test_administrators_are_reminded_on_html_pages_only_while_closed(
@@ -429,7 +429,7 @@ def test_the_badge_can_be_turned_off(visitor: Visitor, root: User) -> None:
         assert b"data-backsoon-bar" not in visitor.get("/account/").content
 
 
-# -- Read-only -----------------------------------------------------------------------------------------
+# -- Read-only ---------------------------------------------------------------------------------
 
 
 def test_read_only_lets_safe_methods_through_and_keeps_logins(
@@ -448,7 +448,7 @@ def test_read_only_lets_safe_methods_through_and_keeps_logins(
         assert administrator.post("/account/").status_code == 200
 
 
-# -- Faults ---------------------------------------------------------------------------------------------
+# -- Faults ------------------------------------------------------------------------------------
 
 
 def test_a_process_that_knows_nothing_is_closed(

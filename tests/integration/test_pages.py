@@ -43,7 +43,7 @@ def text(response: Any) -> str:
     return str(response.content.decode())
 
 
-# -- What it says ------------------------------------------------------------------------------------
+# -- What it says ------------------------------------------------------------------------------
 
 
 def test_without_any_settings_the_page_says_what_is_going_on() -> None:
@@ -104,7 +104,7 @@ def test_any_message_becomes_harmless_html(message: str) -> None:
     assert not re.search(r'href="(?!https?://|mailto:)', html)
 
 
-# -- Language ----------------------------------------------------------------------------------------
+# -- Language ----------------------------------------------------------------------------------
 
 
 def test_the_page_speaks_the_visitors_language() -> None:
@@ -156,7 +156,7 @@ def test_without_translation_the_page_comes_in_the_sites_language() -> None:
     assert page(**{"accept-language": "fr"})["Content-Language"] == "en"
 
 
-# -- Headers and weight --------------------------------------------------------------------------------
+# -- Headers and weight ------------------------------------------------------------------------
 
 
 def test_the_policy_names_exactly_the_inline_parts() -> None:
@@ -180,7 +180,7 @@ def test_the_page_is_one_small_response() -> None:
     response = page()
     assert len(response.content) <= 14_000
     assert len(page(**{"accept-encoding": "gzip"}).content) <= 5_000
-    assert not re.findall(r'<(?:script|img|iframe)[^>]+src=|<link[^>]+stylesheet', text(response))
+    assert not re.findall(r"<(?:script|img|iframe)[^>]+src=|<link[^>]+stylesheet", text(response))
 
 
 def test_compressed_and_plain_are_the_same_page() -> None:
@@ -219,7 +219,7 @@ def test_the_status_of_an_open_site_tells_nothing_about_its_past() -> None:
     assert status["since"] is None
 
 
-# -- The way back --------------------------------------------------------------------------------------
+# -- The way back ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -282,11 +282,13 @@ def test_under_a_script_prefix_everything_stays_below_it() -> None:
         routes.site_routes.cache_clear()
 
 
-# -- A template of the project's own ---------------------------------------------------------------------
+# -- A template of the project's own -----------------------------------------------------------
 
 
 def test_a_project_overrides_blocks_of_the_page(tmp_path: Path) -> None:
-    write(tmp_path, '{% extends "backsoon/maintenance.html" %}{% block heading %}OURS{% endblock %}')
+    write(
+        tmp_path, '{% extends "backsoon/maintenance.html" %}{% block heading %}OURS{% endblock %}'
+    )
     with templates_from(tmp_path):
         close()
         assert "OURS" in text(page())
@@ -340,7 +342,7 @@ def test_a_broken_translation_still_gives_a_page(monkeypatch: pytest.MonkeyPatch
         raise OSError("corrupt .mo")
 
     close()
-    monkeypatch.setattr(pages.translation, "override", fail)
+    monkeypatch.setattr("backsoon.http.pages.translation.override", fail)
     response = page()
     assert response.status_code == 503
     assert "We will be back soon" in text(response)
@@ -365,7 +367,7 @@ def test_pages_are_rendered_once_until_something_changes(monkeypatch: pytest.Mon
     assert rendered == ["en", "fr", "en"]
 
 
-# -- For the tests of projects ----------------------------------------------------------------------------
+# -- For the tests of projects -----------------------------------------------------------------
 
 
 @override_maintenance(message="As a decorator")
@@ -398,7 +400,7 @@ def test_an_unknown_mode_is_refused() -> None:
         override_maintenance("shut")
 
 
-# -- Whatever comes in ---------------------------------------------------------------------------------
+# -- Whatever comes in -------------------------------------------------------------------------
 
 
 @given(

@@ -1,0 +1,223 @@
+"""``settings.BACKSOON``: what each key takes, what it refuses, and what the hint says."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from backsoon import conf
+from backsoon.core.matching import PathPattern
+
+
+def found(value: Any) -> conf.Problem:
+    """The one problem of a value of ``settings.BACKSOON``."""
+    with override_settings(BACKSOON=value):
+        (problem,) = conf.problems()
+    return problem
+
+
+def read(**values: Any) -> conf.Settings:
+    with override_settings(BACKSOON=values):
+        assert conf.problems() == ()
+        return conf.current()
+
+
+def test_without_settings_the_defaults_are_in_force(settings: Any) -> None:
+    del settings.BACKSOON
+    assert conf.current() == conf.Settings()
+    assert conf.problems() == ()
+
+
+def test_an_empty_dict_means_the_defaults() -> None:
+    assert read() == conf.Settings()
+
+
+def test_the_default_is_to_redirect_and_to_exempt_nothing() -> None:
+    defaults = conf.Settings()
+    assert defaults.answer == "redirect"
+    assert defaults.exempt == ()
+    assert defaults.exempt_networks == ()
+    assert defaults.trusted_proxies == 0
+    assert defaults.get_user is None
+    assert defaults.database == "default"
+
+
+GOOD: list[tuple[str, Any, Any]] = [
+    ("ANSWER", "redirect", "redirect"),
+    ("ANSWER", "in_place", "in_place"),
+    ("EXEMPT", [], ()),
+    ("EXEMPT", ["/health/"], (PathPattern("/health/"),)),
+    ("EXEMPT", ("/a/", "POST /b/"), (PathPattern("/a/"), PathPattern("/b/", "POST"))),
+    ("EXEMPT", {"/a/"}, (PathPattern("/a/"),)),
+    (
+        "EXEMPT_NETWORKS",
+        ["192.0.2.0/24", "::1/128"],
+        (ipaddress.IPv4Network("192.0.2.0/24"), ipaddress.IPv6Network("::1/128")),
+    ),
+    ("TRUSTED_PROXIES", 0, 0),
+    ("TRUSTED_PROXIES", 2, 2),
+    ("API_PATHS", ["/api/"], (PathPattern("/api/"),)),
+    ("LOGIN_URLS", ["/sso/"], (PathPattern("/sso/", exact=True),)),
+    ("SHOW_LOGIN_LINK", False, False),
+    ("BADGE", False, False),
+    ("BRAND", "Muster & Söhne", "Muster & Söhne"),
+    ("GET_USER", None, None),
+    ("GET_USER", get_user, get_user),
+    ("GET_USER", "django.contrib.auth.get_user", get_user),
+    ("DATABASE", "default", "default"),
+    ("POLL", 1, 1.0),
+    ("POLL", 0.05, 0.05),
+    ("POLL", 60, 60.0),
+]
+
+BAD: list[tuple[str, Any, str, str]] = [
+    ("ANSWER", "page", "'page' is not one of its values", "'redirect' or 'in_place'"),
+    ("ANSWER", None, "None is not one of its values", "'redirect' or 'in_place'"),
+    ("ANSWER", ["redirect"], "is not one of its values", "'redirect' or 'in_place'"),
+    ("EXEMPT", "/health/", "is a string, not a list", "A comma may be missing: write ['/health/']"),
+    ("EXEMPT", ["/a//b/"], "is a comma missing?", "paths such as"),
+    ("EXEMPT", None, "None is not a list", "list of strings"),
+    ("EXEMPT", {"/a/": True}, "is not a list", "list of strings"),
+    ("EXEMPT", [5], "5 is not a string", "paths such as"),
+    ("EXEMPT", ["/"], "would exempt the whole site", "paths such as"),
+    ("EXEMPT", ["^/a/$"], "does not begin with '/'", "paths such as"),
+    ("EXEMPT", ["/a/", "b/"], "does not begin with '/'", "paths such as"),
+    ("EXEMPT_NETWORKS", "192.0.2.0/24", "is a string", "A comma may be missing"),
+    ("EXEMPT_NETWORKS", ["192.0.2.1"], "CIDR", "networks such as"),
+    ("EXEMPT_NETWORKS", ["0.0.0.0/0"], "every address", "networks such as"),
+    ("EXEMPT_NETWORKS", [3232235520], "CIDR", "networks such as"),
+    ("TRUSTED_PROXIES", -1, "-1 is not a whole number", "0, 1, 2"),
+    ("TRUSTED_PROXIES", True, "True is not a whole number", "0, 1, 2"),
+    ("TRUSTED_PROXIES", "1", "'1' is not a whole number", "0, 1, 2"),
+    ("TRUSTED_PROXIES", 1.0, "1.0 is not a whole number", "0, 1, 2"),
+    ("API_PATHS", ["GET /api/"], "names a method", "only the path"),
+    ("API_PATHS", "/api/", "is a string", "A comma may be missing"),
+    ("LOGIN_URLS", ["POST /sso/"], "names a method", "only the path"),
+    ("LOGIN_URLS", ["/"], "whole site", "paths such as"),
+    ("SHOW_LOGIN_LINK", "no", "neither True nor False", "True or False"),
+    ("SHOW_LOGIN_LINK", 0, "neither True nor False", "True or False"),
+    ("BADGE", None, "neither True nor False", "True or False"),
+    ("BRAND", None, "not a string", "name of the site"),
+    ("BRAND", b"Muster", "not a string", "name of the site"),
+    ("GET_USER", "no.such.function", "cannot be imported", "module.function"),
+    ("GET_USER", "get_user", "cannot be imported", "module.function"),
+    ("GET_USER", "", "cannot be imported", "module.function"),
+    ("GET_USER", ".get_user", "cannot be imported", "module.function"),
+    ("GET_USER", "..get_user", "cannot be imported", "module.function"),
+    ("GET_USER", "django.VERSION", "cannot be called", "dotted path"),
+    ("GET_USER", 5, "cannot be called", "dotted path"),
+    ("DATABASE", "other", "no database 'other'", "has 'default'"),
+    ("DATABASE", None, "no database None", "has 'default'"),
+    ("DATABASE", ["default"], "no database ['default']", "has 'default'"),
+    ("POLL", 0, "not a number of seconds", "between 0.05 and 60"),
+    ("POLL", 61, "not a number of seconds", "between 0.05 and 60"),
+    ("POLL", "1", "not a number of seconds", "between 0.05 and 60"),
+    ("POLL", True, "not a number of seconds", "between 0.05 and 60"),
+    ("POLL", float("nan"), "not a number of seconds", "between 0.05 and 60"),
+    ("POLL", float("inf"), "not a number of seconds", "between 0.05 and 60"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), GOOD)
+def test_a_right_value_is_taken(key: str, value: Any, expected: Any) -> None:
+    assert getattr(read(**{key: value}), key.lower()) == expected
+
+
+@pytest.mark.parametrize(("key", "value", "complaint", "hint"), BAD)
+def test_a_wrong_value_is_named_with_a_hint(
+    key: str, value: Any, complaint: str, hint: str
+) -> None:
+    problem = found({key: value})
+    assert problem.key == key
+    assert complaint in problem.message
+    assert problem.message.startswith(f"BACKSOON['{key}']: ")
+    assert hint in problem.hint
+
+
+def test_every_key_is_tried_here_with_right_and_wrong_values() -> None:
+    assert {key for key, _value, _expected in GOOD} == set(conf.PARSERS)
+    assert {key for key, *_rest in BAD} == set(conf.PARSERS)
+
+
+def test_a_tuple_whose_comma_was_forgotten_is_recognised() -> None:
+    problem = found({"EXEMPT": ("/health/")})
+    assert "is a string, not a list" in problem.message
+    assert "comma" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("EXEMTP", "Did you mean 'EXEMPT'?"),
+        ("exempt", "Did you mean 'EXEMPT'?"),
+        ("EXEMPT_NETWORK", "Did you mean 'EXEMPT_NETWORKS'?"),
+        ("DATABASES", "Did you mean 'DATABASE'?"),
+    ],
+)
+def test_a_misspelt_key_is_answered_with_the_one_that_was_meant(key: str, hint: str) -> None:
+    problem = found({key: ["/a/"]})
+    assert (problem.key, problem.hint) == (key, hint)
+    assert f"unknown key {key!r}" in problem.message
+
+
+@pytest.mark.parametrize("key", ["QQQ", "", 5, None, ("EXEMPT", "BADGE")])
+def test_a_key_like_none_of_ours_is_answered_with_all_that_there_are(key: Any) -> None:
+    problem = found({key: 1})
+    assert all(known in problem.hint for known in conf.PARSERS)
+
+
+@pytest.mark.parametrize("value", [None, [], "in_place", ("ANSWER",), 1])
+def test_settings_that_are_no_dict_are_refused(value: Any) -> None:
+    problem = found(value)
+    assert problem.message == f"settings.BACKSOON must be a dict, not {type(value).__name__}."
+
+
+def test_whoever_reads_wrong_settings_is_told_every_problem_at_once() -> None:
+    wrong = {"ANSWER": "page", "BADGE": "yes", "EXEMTP": []}
+    with override_settings(BACKSOON=wrong), pytest.raises(ImproperlyConfigured) as caught:
+        conf.current()
+    text = str(caught.value)
+    assert all(key in text for key in wrong)
+    assert "Did you mean 'EXEMPT'?" in text
+
+
+def test_right_values_next_to_a_wrong_one_do_not_make_it_right() -> None:
+    with override_settings(BACKSOON={"BADGE": False, "POLL": "soon"}):
+        assert [problem.key for problem in conf.problems()] == ["POLL"]
+        with pytest.raises(ImproperlyConfigured):
+            conf.current()
+
+
+def test_overridden_settings_hold_at_once_and_are_forgotten_at_once() -> None:
+    assert conf.current().brand == ""
+    with override_settings(BACKSOON={"BRAND": "Outer"}):
+        assert conf.current().brand == "Outer"
+        with override_settings(BACKSOON={"BRAND": "Inner"}):
+            assert conf.current().brand == "Inner"
+        assert conf.current().brand == "Outer"
+    assert conf.current().brand == ""
+
+
+def test_settings_are_parsed_once_and_then_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def counting(value: Any) -> str:
+        calls.append(value)
+        return str(value)
+
+    parser: Callable[[Any], Any] = counting
+    monkeypatch.setitem(conf.PARSERS, "BRAND", parser)
+    with override_settings(BACKSOON={"BRAND": "Once"}):
+        assert [conf.current().brand for _ in range(3)] == ["Once"] * 3
+    assert calls == ["Once"]
+
+
+def test_parsed_settings_cannot_be_changed_by_accident() -> None:
+    with pytest.raises(AttributeError):
+        conf.current().brand = "Other"  # type: ignore[misc]
