@@ -2,8 +2,8 @@
 
     python scripts/screenshots.py http://127.0.0.1:8000/
 
-Logs in as ``admin`` (password: ``DEMO_PASSWORD``, or the demo's default), closes the site, takes the
-pictures, and opens the site again. A site that is closed already is left alone.
+Logs in as ``admin`` (password: ``DEMO_PASSWORD``, or the demo's default), closes the site, takes
+the pictures, and opens the site again. A site that is closed already is left alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+WINDOW: ViewportSize = {"width": 960, "height": 640}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 CLOSED_FOR = dt.timedelta(minutes=41)
 
@@ -68,15 +69,14 @@ def take_pictures(browser: Browser, url: str) -> None:
     take(admin, "admin-online", clip_to=".backsoon-card")
     with closed(operator):
         for scheme in ("light", "dark"):
-            picture_of_page(browser, url, f"page-{scheme}", color_scheme=scheme)
+            picture_of_page(browser, url, f"page-{scheme}", color_scheme=scheme, viewport=WINDOW)
         picture_of_page(browser, url, "page-phone", viewport=PHONE)
-        picture_of_page(browser, url, "page-french", locale="fr-FR")
         admin.goto("/admin/")
         take(admin, "admin-card", clip_to=".backsoon-card")
         admin.goto("/admin/settings/?group=maintenance")
         take(admin, "admin-settings")
-        admin.goto("/services/")
-        take(admin, "site-badge")
+        admin.goto("/")
+        take(admin, "site-badge", height=320)
 
 
 def new_context(browser: Browser, url: str, **options: Any) -> BrowserContext:
@@ -138,14 +138,18 @@ def picture_of_page(browser: Browser, url: str, name: str, **options: Any) -> No
     visitor.close()
 
 
-def take(page: Page, name: str, *, clip_to: str = "") -> None:
-    """Store what the window shows, or only the element *clip_to*."""
+def take(page: Page, name: str, *, clip_to: str = "", height: int = DESKTOP["height"]) -> None:
+    """Store what the window shows, down to *height* pixels, or only the element *clip_to*."""
     page.wait_for_load_state("networkidle")
     path = IMAGES / f"{name}.png"
     if clip_to:
         page.locator(clip_to).first.screenshot(path=path)
     else:
-        page.screenshot(path=path)
+        window = page.viewport_size or DESKTOP
+        height = min(height, window["height"])
+        page.screenshot(
+            path=path, clip={"x": 0, "y": 0, "width": window["width"], "height": height}
+        )
     print(path.relative_to(ROOT))
 
 
