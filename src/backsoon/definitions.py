@@ -10,10 +10,11 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
+from django.core.signals import setting_changed
 from django.core.validators import EmailValidator, URLValidator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, override
@@ -121,10 +122,18 @@ def from_row(row: SystemSetting) -> Definition:
 
 
 def languages() -> list[tuple[str, str]]:
-    """The project's languages, as (code, name in that language), when translation is on."""
+    """The languages to offer, as (code, name), when translation is on.
+
+    Those that the project names. One that names none has all of Django's, nearly a hundred: too
+    many for a form or a page, so it is offered its own and those that Backsoon speaks.
+    """
     if not django_settings.USE_I18N:
         return []
-    return [(code, str(name)) for code, name in django_settings.LANGUAGES]
+    named = [(code, str(name)) for code, name in django_settings.LANGUAGES]
+    if django_settings.is_overridden("LANGUAGES"):  # type: ignore[misc]
+        return named
+    offered = {django_settings.LANGUAGE_CODE, *OWN_LANGUAGES}
+    return [(code, name) for code, name in named if code in offered]
 
 
 @functools.cache
@@ -136,6 +145,14 @@ def _default_texts(default: str) -> frozenset[str]:
         with override(code):
             texts.add(str(_(default)))
     return frozenset(texts)
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting in ("LANGUAGES", "LOCALE_PATHS"):
+        _default_texts.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="backsoon.definitions")
 
 
 # -- What counts as a right value --------------------------------------------------------------

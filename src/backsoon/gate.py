@@ -218,7 +218,7 @@ gate = Gate()
 
 def _after_commit(**kwargs: Any) -> None:
     """Know at once what this process has just stored itself."""
-    if gate.knows:
+    if gate.knows or in_test_environment():
         try:
             gate.refresh()
         except StoreUnavailableError:

@@ -24,6 +24,7 @@ from django.db.models import F
 from django.utils.connection import ConnectionDoesNotExist
 
 from . import conf
+from .core.state import switch_mode
 from .core.vocabulary import Mode, Notice, Policy, Switch, Window
 from .definitions import BY_KEY, DEFINITIONS, Definition, clean, messages_of, parse_moment
 from .exceptions import NotMigratedError, StoreUnavailableError
@@ -225,15 +226,16 @@ def _snapshot(control: Maintenance | None, rows: Mapping[str, SystemSetting]) ->
     changed_outside = told is not None and told != (switch.mode is not Mode.OPEN)
     if changed_outside:
         switch = Switch(mode=Mode.CLOSED if told else Mode.OPEN)
-    # Not what a missing or broken row would default to: that might be the opposite of the truth.
-    entries["maintenance_mode"] = Entry() if switch.mode is Mode.OPEN else Entry("true")
     ends_at = entries["maintenance_ends_at"].value
     policy = Policy(
         switch=switch,
         ends_at=parse_moment(ends_at) if ends_at else None,
         generation=int(control.generation) if control else 0,
-        notices=_notices(entries),
+        notices=notices(entries),
     )
+    # Not what a missing or broken row would default to: that might be the opposite of the truth.
+    stands_open = switch_mode(policy, utc_now()) is Mode.OPEN
+    entries["maintenance_mode"] = Entry() if stands_open else Entry("true")
     return Snapshot(
         policy=policy,
         mark=Mark(int(control.epoch), int(control.revision)) if control else Mark(),
@@ -286,7 +288,8 @@ def _texts(translations: object) -> dict[str, str]:
     }
 
 
-def _notices(entries: Mapping[str, Entry]) -> Mapping[str, Notice]:
+def notices(entries: Mapping[str, Entry]) -> Mapping[str, Notice]:
+    """The texts by language, from stored entries (all keys of ours have to be there)."""
     codes = {code for entry in entries.values() for code in entry.translations}
 
     def text(key: str, code: str) -> str:

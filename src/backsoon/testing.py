@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import datetime as dt
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+from django.http import HttpResponse
 from django.test.utils import TestContextDecorator
 
+from . import store
 from .core.vocabulary import Mode, Notice, Policy, Switch
 from .gate import gate
+from .http import passes
 from .services import next_generation
-from .store import Snapshot, utc_now
+from .store import Snapshot
+
+if TYPE_CHECKING:
+    from django.test import AsyncClient, Client
 
 
 class override_maintenance(TestContextDecorator):  # noqa: N801  (named as override_settings is)
@@ -50,7 +57,7 @@ class override_maintenance(TestContextDecorator):  # noqa: N801  (named as overr
     def enable(self) -> None:
         """Install the state in this process's gate."""
         self.before = gate.view().snapshot
-        now = utc_now()
+        now = store.utc_now()
         generation = self.before.policy.generation
         if self.mode is Mode.CLOSED and not self.keep_logins:
             generation = next_generation(generation, now)
@@ -65,3 +72,14 @@ class override_maintenance(TestContextDecorator):  # noqa: N801  (named as overr
     def disable(self) -> None:
         """Bring back what was true before, the ended logins included."""
         gate.install(self.before)
+
+
+def give_pass(client: Client | AsyncClient, user: Any) -> None:
+    """Let *client*, logged in with ``force_login()``, be an administrator while closed.
+
+    A login through the login page brings the pass by itself; ``force_login()`` has no response
+    that could carry the cookie.
+    """
+    response = HttpResponse()
+    passes.give_pass(response, user)
+    client.cookies.update(response.cookies)

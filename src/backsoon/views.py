@@ -12,6 +12,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse, HttpResponseRedirect
 from django.views.decorators.cache import never_cache
 
+from .core.vocabulary import Mode
 from .gate import gate
 from .http import answers
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 @login_not_required
 @never_cache
 def page(request: HttpRequest) -> HttpResponse:
-    """The page while closed; while open, the way back to where the visitor was going."""
+    """The page while closed; else the way back to where the visitor was going."""
     view = gate.view()
-    if view.state.is_open:
+    if view.state.mode is not Mode.CLOSED:
         return HttpResponseRedirect(answers.way_back(request))
     return answers.page(request, view)
 

@@ -75,6 +75,5 @@ NOON = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)
 
 def stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
     """Let it be noon for the shells; the base of each module's fixture ``noon``."""
-    for module in ("store", "services"):
-        monkeypatch.setattr(f"backsoon.{module}.utc_now", lambda: NOON)
+    monkeypatch.setattr("backsoon.store.utc_now", lambda: NOON)
     return NOON

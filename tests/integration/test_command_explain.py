@@ -83,7 +83,7 @@ def test_somebody_who_is_not_active_is_a_visitor_like_any_other(root: User) -> N
 def test_the_login_page_is_exempt_and_only_administrators_can_use_it() -> None:
     answer = explain("/login/", "--closed")
     assert (answer["rule"], answer["detail"]) == ("exempt", "login or logout: /login/")
-    assert answer["notes"] == ["Here only administrators can log in while the site is not open."]
+    assert answer["notes"] == ["Here only administrators can log in while the site is closed."]
 
 
 @override_settings(BACKSOON={"EXEMPT": ["POST /api/"]})

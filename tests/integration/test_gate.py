@@ -239,6 +239,12 @@ def test_a_change_that_is_rolled_back_is_never_known() -> None:
     assert gate.view().state.mode is Mode.OPEN
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_committed_change_is_known_also_before_the_first_request_of_a_test() -> None:
+    services.close_site()
+    assert gate.view().state.mode is Mode.CLOSED
+
+
 # -- The watcher itself ------------------------------------------------------------------------
 
 

@@ -448,6 +448,24 @@ def test_read_only_lets_safe_methods_through_and_keeps_logins(
         assert administrator.post("/account/").status_code == 200
 
 
+def test_at_the_door_of_a_read_only_site_ordinary_users_log_in_as_ever(
+    visitor: Visitor, bob: User
+) -> None:
+    with override_maintenance("read_only"):
+        assert b"Only administrators" not in visitor.get("/login/").content
+        visitor.login(bob)
+        assert b"bob" in visitor.get("/account/").content
+
+
+def test_who_waits_on_the_page_is_taken_on_when_the_site_can_be_read_again(
+    visitor: Visitor,
+) -> None:
+    with override_maintenance("read_only"):
+        response = visitor.get("/maintenance/?next=/account/")
+    assert response.status_code == 302
+    assert response["Location"] == "/account/"
+
+
 # -- Faults ------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import gzip
 import hashlib
+import inspect
 import json
 import logging
 import re
@@ -14,17 +15,21 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from django.test import Client, RequestFactory, override_settings
+from asgiref.sync import async_to_sync
+from django.conf import global_settings, settings
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import clear_script_prefix, set_script_prefix
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backsoon import definitions
 from backsoon.core.vocabulary import Mode, Notice, Policy, Switch
 from backsoon.gate import gate
 from backsoon.http import answers, pages, routes
 from backsoon.signals import page_broken
 from backsoon.store import Mark, Snapshot
-from backsoon.testing import override_maintenance
+from backsoon.testing import give_pass, override_maintenance
 
 SINCE = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)
 
@@ -381,8 +386,6 @@ async def _coroutine() -> Mode:
 
 
 def test_the_override_decorates_coroutine_functions() -> None:
-    from asgiref.sync import async_to_sync
-
     assert async_to_sync(_coroutine)() is Mode.CLOSED
     assert gate.view().state.mode is Mode.OPEN
 
@@ -393,6 +396,45 @@ def test_overrides_nest_and_leave_nothing_behind() -> None:
             assert gate.view().state.mode is Mode.OPEN
         assert gate.view().state.mode is Mode.CLOSED
     assert gate.view().state == gate.view().state.__class__(Mode.OPEN, gate.view().state.why)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("client", [Client(), AsyncClient()], ids=["wsgi", "asgi"])
+def test_a_forced_login_becomes_an_administrators_with_a_pass(client: Any) -> None:
+    user = User.objects.create_superuser("root")
+    client.force_login(user)
+
+    def status() -> int:
+        answer = client.get("/account/")
+        return int(
+            (async_to_sync(_awaited)(answer) if inspect.iscoroutine(answer) else answer).status_code
+        )
+
+    with override_maintenance():
+        assert status() == 302
+        give_pass(client, user)
+        assert status() == 200
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer
+
+
+def test_a_project_that_names_no_languages_is_not_offered_a_hundred(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    close()
+    monkeypatch.setattr(settings, "LANGUAGES", global_settings.LANGUAGES)
+    monkeypatch.setattr(settings, "is_overridden", lambda name: name != "LANGUAGES")
+    assert definitions.languages() == [("en", "English"), ("fr", "French")]
+    assert len(re.findall(r"<a [^>]*hreflang=", text(page()))) <= 2
+
+
+def test_a_read_only_refusal_says_so_and_does_not_wait_for_an_opening() -> None:
+    with override_maintenance("read_only"):
+        html = text(Client().post("/account/"))
+    assert "Nothing can be changed right now" in html
+    assert "status.json" not in html
 
 
 def test_an_unknown_mode_is_refused() -> None:

@@ -74,7 +74,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[dt.datetime], None]:
     """Set the clock of the services."""
 
     def set_clock(moment: dt.datetime) -> None:
-        monkeypatch.setattr(services, "utc_now", lambda: moment)
+        monkeypatch.setattr(store, "utc_now", lambda: moment)
 
     return set_clock
 
@@ -1166,3 +1166,35 @@ def test_the_database_refuses(write: Callable[[], object]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         write()
     assert mode() is Mode.CLOSED
+
+
+def test_a_new_end_does_not_close_a_site_that_has_opened_itself(
+    at: Callable[[dt.datetime], None],
+) -> None:
+    until = now() + HOUR
+    close_site(until=until, open_at_end=True)
+    at(until + HOUR)
+    later = Entry((until + 3 * HOUR).isoformat())
+    outcome = save_settings({END: later, TITLE: Entry("Next time")})
+    assert outcome.state.is_open
+    assert store.load().policy.switch.mode is Mode.OPEN
+    assert value(END) == later.value
+    assert value(SWITCH) == ""
+
+
+def test_the_switch_on_the_settings_closes_a_site_that_has_opened_itself(
+    at: Callable[[dt.datetime], None],
+) -> None:
+    until = now() + HOUR
+    first = close_site(until=until, open_at_end=True)
+    at(until + HOUR)
+    outcome = save_settings({SWITCH: Entry("true")})
+    assert outcome.state.mode is Mode.CLOSED
+    assert outcome.state.generation > first.state.generation
+
+
+def test_a_reason_and_a_name_that_cannot_be_stored_do_not_stop_a_closure() -> None:
+    outcome = close_site(reason="a\x00b\ud800", origin=Origin(name="ops\x00@\udcff"))
+    assert outcome.state.mode is Mode.CLOSED
+    assert outcome.state.reason == "ab?"
+    assert outcome.changes[0].actor_name == "ops@?"

@@ -23,10 +23,11 @@ from django.utils.translation import get_language_info, gettext_lazy
 from django.utils.translation import gettext as _
 
 from backsoon import definitions as known
+from backsoon import store
 from backsoon.definitions import BY_KEY, Definition
 from backsoon.http import icons
 from backsoon.models import SettingType
-from backsoon.store import Entry, Snapshot, utc_now
+from backsoon.store import Entry, Snapshot
 
 from .fields import MomentField, as_local, field_for
 
@@ -197,7 +198,7 @@ class SettingsForm(forms.Form):
             if definition.setting_type == SettingType.BOOLEAN:
                 continue
             try:
-                known.clean(definition, text, now=utc_now())
+                known.clean(definition, text, now=store.utc_now())
             except ValidationError as error:
                 self.add_error(f"{name}:{code}" if code else name, error)
 
@@ -372,7 +373,7 @@ class SwitchForm(forms.Form):
     def clean_ends_at(self) -> str:
         """The end, when one is given: in the future."""
         text: str = self.cleaned_data["ends_at"]
-        return known.clean(BY_KEY["maintenance_ends_at"], text, now=utc_now())
+        return known.clean(BY_KEY["maintenance_ends_at"], text, now=store.utc_now())
 
     def lines(self) -> Iterable[Line]:
         """The inputs as the template draws them."""

@@ -62,7 +62,7 @@ def with_entries(snapshot: Snapshot, typed: Mapping[str, Entry]) -> Snapshot:
     policy = dataclasses.replace(
         snapshot.policy,
         ends_at=parse_moment(ends_at) if ends_at else None,
-        notices=store._notices(entries),
+        notices=store.notices(entries),
     )
     return dataclasses.replace(snapshot, policy=policy)
 

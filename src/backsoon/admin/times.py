@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 
-from backsoon.store import utc_now
+from backsoon import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def time_element(moment: dt.datetime, form: Form = "relative") -> SafeString:
     *form* is ``"relative"`` ("14:05, 42 minutes ago"), ``"exact"`` ("14:05"; with the date when it
     is not today's) or ``"full"`` (date, time and zone).
     """
-    now = utc_now()
+    now = store.utc_now()
     utc = moment.astimezone(dt.UTC)
     texts: dict[Form, Callable[[dt.datetime, dt.datetime], str]] = {
         "relative": _relative,

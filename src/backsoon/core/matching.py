@@ -58,6 +58,8 @@ def parse_pattern(text: str) -> PathPattern:
         raise ValueError(f"the path in {text!r} does not begin with '/'")
     if any(sign in path for sign in "^$*\\?#"):
         raise ValueError(f"{text!r} looks like a pattern; only plain paths are taken")
+    if "%" in path:  # paths are compared as the resolver sees them, so this would never match
+        raise ValueError(f"{text!r} is encoded; write the path with the characters themselves")
     if has_dot_segment(path):
         raise ValueError(f"{text!r} has a '.' or '..' segment")
     if not path.strip("/"):

@@ -24,7 +24,7 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
     if now.utcoffset() is None:
         raise ValueError("now must be an aware datetime")
     now = now.astimezone(dt.UTC)
-    switch_mode = _switch_mode(policy, now)
+    by_hand = switch_mode(policy, now)
     covering = windows_at(windows, now)
     window_mode = max((w.mode for w in covering), key=lambda m: m.severity, default=Mode.OPEN)
     generation = max(policy.generation, *(_ended_logins(w, now) for w in windows), 0)
@@ -32,11 +32,13 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
         next_boundary(windows, now),
         policy.ends_at if policy.ends_at is not None and policy.ends_at > now else None,
     )
-    if switch_mode is Mode.OPEN and window_mode is Mode.OPEN:
+    if by_hand is Mode.OPEN and window_mode is Mode.OPEN:
         return State(Mode.OPEN, Why.OPEN, generation=generation, next_change=next_change)
 
-    by_switch = switch_mode.severity >= window_mode.severity
-    span = continuous_span(windows, now)
+    by_switch = by_hand.severity >= window_mode.severity
+    mode = by_hand if by_switch else window_mode
+    # A milder window that goes on afterwards is not what these visitors wait for.
+    span = continuous_span([w for w in windows if w.mode.severity >= mode.severity], now)
     if by_switch:
         since, until = policy.switch.since, policy.ends_at
         if span is not None and until is not None and (span[1] is None or span[1] > until):
@@ -47,7 +49,7 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
         since, until = span
         reason, by = next(w.reason for w in covering if w.mode is window_mode), ""
     return State(
-        mode=switch_mode if by_switch else window_mode,
+        mode=mode,
         why=Why.SWITCH if by_switch else Why.WINDOW,
         since=since,
         until=until,
@@ -59,6 +61,13 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
     )
 
 
+def switch_mode(policy: Policy, now: dt.datetime) -> Mode:
+    """The mode that the switch stands for at *now*: a timer that has run out stands for open."""
+    if policy.switch.open_at_end and policy.ends_at is not None and policy.ends_at <= now:
+        return Mode.OPEN
+    return policy.switch.mode
+
+
 def retry_after(state: State, now: dt.datetime) -> int:
     """Seconds a refused client should wait: until the told end if it lies ahead, else a default.
 
@@ -68,12 +77,6 @@ def retry_after(state: State, now: dt.datetime) -> int:
     if state.until is None or state.until <= now:
         return DEFAULT_RETRY_SECONDS
     return max(1, min(round((state.until - now).total_seconds()), LONGEST_RETRY_SECONDS))
-
-
-def _switch_mode(policy: Policy, now: dt.datetime) -> Mode:
-    if policy.switch.open_at_end and policy.ends_at is not None and policy.ends_at <= now:
-        return Mode.OPEN
-    return policy.switch.mode
 
 
 def _ended_logins(window: Window, now: dt.datetime) -> int:

@@ -19,10 +19,9 @@ from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from backsoon import conf
+from backsoon import conf, store
 from backsoon.core.matching import first_match
 from backsoon.core.state import retry_after
-from backsoon.store import utc_now
 
 from .pages import shelf, texts
 from .routes import reversed_or_empty, site_routes
@@ -214,7 +213,7 @@ def _takes_gzip(request: HttpRequest) -> bool:
 
 
 def _with_headers(response: HttpResponse, state: State) -> HttpResponse:
-    wait = retry_after(state, utc_now())
+    wait = retry_after(state, store.utc_now())
     spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, hides nothing)
     response["Retry-After"] = str(max(1, round(wait * spread)))
     response["Cache-Control"] = "no-store"

@@ -23,13 +23,13 @@ from django.utils.html import linebreaks, urlize
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from backsoon import conf
+from backsoon import conf, store
 from backsoon.core.state import resolve_state
 from backsoon.core.vocabulary import Mode, Notice, State
 from backsoon.definitions import BY_KEY, languages
 from backsoon.gate import View
 from backsoon.signals import page_broken
-from backsoon.store import Snapshot, utc_now
+from backsoon.store import Snapshot
 
 from . import icons, routes
 from .fallback_page import fallback_html
@@ -118,7 +118,7 @@ def template_error(language: str) -> str:
     try:
         with translation.override(language), timezone.override(None):
             snapshot = Snapshot()
-            state = resolve_state(snapshot.policy, (), utc_now())
+            state = resolve_state(snapshot.policy, (), store.utc_now())
             get_template(TEMPLATE).render(page_context(snapshot, state, language))
     except Exception as error:  # noqa: BLE001  (a template can fail in every way)
         return f"{type(error).__name__}: {error}"

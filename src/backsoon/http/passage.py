@@ -47,7 +47,7 @@ class Passage:
     @classmethod
     def enter(cls, request: HttpRequest, view: View, found: Found) -> Passage | None:
         """Begin the way down the stack, or ``None`` when the request is refused at once."""
-        if facts.is_own_page(request):
+        if facts.is_own_page(request) and view.state.mode is Mode.CLOSED:
             return None
         kind, user = found
         known = facts.collect(request, user=kind)
@@ -116,7 +116,8 @@ class Passage:
         elif self.at_door:
             if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 return answers.refusal(request, self.view)
-            injection.add_door_notice(request, response, self.view.state)
+            if self.view.state.mode is Mode.CLOSED:
+                injection.add_door_notice(request, response, self.view.state)
         return response
 
     def leaves_without_query(self, request: HttpRequest) -> bool:

@@ -17,7 +17,7 @@ nothing; a stamp survives ``cycle_key()`` and dies with ``flush()``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -156,8 +156,7 @@ def make_door(request: HttpRequest) -> None:
     """While the site is closed: let only administrators' logins reach the session."""
     session = getattr(request, "session", None)
     if session is not None and not isinstance(session, _Door):
-        engine: Hashable = type(session)
-        session.__class__ = _door_class(engine)
+        session.__class__ = _door_class(type(session))  # type: ignore[arg-type]
 
 
 def leave_alone(request: HttpRequest) -> None:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from django.contrib.auth.models import Group, User
+from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.utils import timezone
@@ -158,14 +159,19 @@ class Command(BaseCommand):
         password = os.environ.get("DEMO_PASSWORD") or DEFAULT_PASSWORD
         token = os.environ.get("DEMO_TOKEN") or DEFAULT_TOKEN
         users = {name: _account(name, password, reset_passwords) for name in ACCOUNTS}
-        # `init_default_settings` gives this group its permissions, whichever command runs first.
-        users["support"].groups.add(Group.objects.get_or_create(name=ADMINISTRATORS)[0])
+        users["support"].groups.add(self._administrators())
         products = {row[0]: _product(position, *row) for position, row in enumerate(PRODUCTS)}
         _services(users["client"], products)
         _orders(users["client"], products)
         _token(users["client"], token, reset_passwords)
         _general_settings()
         self._report(users, password, token)
+
+    def _administrators(self) -> Group:
+        """The group that Backsoon makes with its defaults."""
+        if not Group.objects.filter(name=ADMINISTRATORS).exists():
+            call_command("init_default_settings", stdout=self.stdout)
+        return Group.objects.get(name=ADMINISTRATORS)
 
     def _report(self, users: dict[str, User], password: str, token: str) -> None:
         roles = {

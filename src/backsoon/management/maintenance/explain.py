@@ -122,8 +122,8 @@ def _explain(path: str, view: View, supposed: bool, options: Mapping[str, Any]) 
         notes.append(
             "An administrator is taken to hold a pass: a cookie that each login gives them."
         )
-    if facts.is_door(options["method"], path) and not view.state.is_open:
-        notes.append("Here only administrators can log in while the site is not open.")
+    if facts.is_door(options["method"], path) and view.state.mode is Mode.CLOSED:
+        notes.append("Here only administrators can log in while the site is closed.")
     rule, answer = deciding_rule(view.state, known)
     assert isinstance(answer, (Admit, Refuse))  # the user was looked up, so nothing more is needed
     gets = _gets(request, view, match, answer)

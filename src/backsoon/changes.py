@@ -1,0 +1,204 @@
+"""How a change is written: one transaction, one row of history, then the news.
+
+A verb makes a :class:`Plan`; here it is carried out. The compare-and-swap on the control row comes
+first and takes the write lock, so what is read after it stays true until the commit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from . import store
+from .core.state import resolve_state
+from .core.vocabulary import State
+from .editing import SWITCH_KEY, definitions, shown, storable, stored
+from .exceptions import ConflictError
+from .models import Change
+from .signals import committed, state_changed
+from .store import Entry, Mark, Snapshot
+
+logger = logging.getLogger("backsoon")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asks for a change, and from where."""
+
+    user: Any = None
+    """A user of the project, or ``None`` for scripts."""
+    name: str = ""
+    """Who it is when there is no user: ``deploy@web1``."""
+    channel: str = Change.Channel.CODE
+
+    @property
+    def user_id(self) -> Any:
+        """The primary key of the user, if there is one."""
+        return self.user.pk if self.user is not None else None
+
+    @property
+    def label(self) -> str:
+        """The name that the history keeps."""
+        name = self.name or (str(self.user.get_username()) if self.user is not None else "")
+        return storable(name)[:200]
+
+
+CODE = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a verb did: the state after it, and whether anything had to be written."""
+
+    state: State
+    mark: Mark
+    changed: bool
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(slots=True)
+class Plan:
+    """A change that is about to be written."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    control: dict[str, Any] = field(default_factory=dict)
+    """Fields of the control row; not empty means that the switch moves."""
+    action: str = ""
+
+
+def carry_out(
+    plan: Plan,
+    before: Snapshot,
+    origin: Origin,
+    reason: str,
+    now: dt.datetime,
+    *,
+    exclusive: bool = False,
+) -> Outcome:
+    """Write *plan*, which was made of what *before* says, and record it.
+
+    Raises :class:`ConflictError` when the switch moved since *before*, or with *exclusive* a
+    setting of the plan; :class:`StoreUnavailableError` when the database would not.
+    """
+    state_before = resolve_state(before.policy, before.windows, now)
+    if not plan.entries and not plan.control:
+        return Outcome(state_before, before.mark, changed=False)
+    using = store.alias()
+    with store.translated_errors(), transaction.atomic(using=using):
+        if plan.control:
+            if not store.swap_control(before.mark, **plan.control):
+                raise overtaken()
+        else:
+            store.bump_revision()
+        # The write lock is ours now: what is read from here on stays as it is until the commit.
+        if exclusive:
+            _require_settings_unmoved(before, plan)
+        known = definitions(plan.entries)
+        for key, entry in plan.entries.items():
+            store.save_entry(known[key], entry, origin.user_id)
+        after = store.load()
+        state = resolve_state(after.policy, after.windows, now)
+        change = record(
+            plan.action or Change.Action.SETTINGS,
+            origin,
+            reason,
+            now,
+            after.mark.epoch,
+            *_difference(before, after, plan, state_before, state),
+        )
+        transaction.on_commit(lambda: _announce(change, state_before, state), using=using)
+    return Outcome(state, after.mark, changed=True, changes=(change,))
+
+
+def _require_settings_unmoved(before: Snapshot, plan: Plan) -> None:
+    fresh = store.load()
+    theirs = {
+        key: shown(fresh, key)
+        for key in plan.entries
+        if key != SWITCH_KEY and stored(fresh, key).digest() != stored(before, key).digest()
+    }
+    if theirs:
+        raise settings_overtaken(theirs)
+
+
+def _difference(
+    before: Snapshot, after: Snapshot, plan: Plan, state_before: State, state: State
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Old and new values of what changed, for the history."""
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
+    for key in plan.entries:
+        if key == SWITCH_KEY:
+            continue
+        for record, snapshot in ((old, before), (new, after)):
+            record[key] = shown(snapshot, key)
+            for code, text in stored(snapshot, key).translations.items():
+                record[f"{key}:{code}"] = text
+    if plan.control:
+        old["mode"], new["mode"] = state_before.mode.value, state.mode.value
+        if "generation" in plan.control:
+            new["logins"] = "ended"
+    return old, new
+
+
+def record(
+    action: str,
+    origin: Origin,
+    reason: str,
+    now: dt.datetime,
+    epoch: int,
+    old: dict[str, Any],
+    new: dict[str, Any],
+) -> Change:
+    """Add a row to the history; call it in the transaction of what it tells."""
+    change = Change(
+        at=now,
+        actor_id=origin.user_id,
+        actor_name=origin.label,
+        channel=origin.channel,
+        action=action,
+        reason=storable(reason),
+        epoch=epoch,
+        before=old,
+        after=new,
+    )
+    change.save(using=store.alias())
+    return change
+
+
+def _announce(change: Change, before: State, after: State) -> None:
+    committed.send(sender=None)
+    for receiver, result in state_changed.send_robust(
+        sender=Change, change=change, before=before, after=after
+    ):
+        if isinstance(result, Exception):
+            logger.error(
+                "Backsoon: the receiver %r of state_changed failed.", receiver, exc_info=result
+            )
+
+
+def overtaken(epoch: int | None = None) -> ConflictError:
+    """The conflict about the switch, naming who moved it."""
+    return ConflictError(_("Somebody else switched in the meantime."), by=_last_actor(epoch))
+
+
+def settings_overtaken(theirs: Mapping[str, str]) -> ConflictError:
+    """The conflict about settings, with what they are *theirs* now."""
+    return ConflictError(
+        _("Somebody else changed the same settings in the meantime."),
+        theirs=theirs,
+        by=_last_actor(),
+    )
+
+
+def _last_actor(epoch: int | None = None) -> str:
+    rows = Change.objects.using(store.alias())
+    if epoch is not None:
+        rows = rows.filter(epoch=epoch)
+    return rows.values_list("actor_name", flat=True).first() or ""
