@@ -118,6 +118,7 @@ def test_an_exact_path_covers_nothing_below_it_and_not_its_twin_without_slash() 
         ("/a/?x=1", "looks like a pattern"),
         ("/a/#x", "looks like a pattern"),
         ("/a\\d/", "looks like a pattern"),
+        ("/a%20b/", "encoded"),
         ("/a/../", "segment"),
         ("/./", "segment"),
         ("/health//hooks/", "comma"),
