@@ -12,7 +12,7 @@ MEMORY := DATABASE_URL=sqlite://:memory:
 TEMPLATES := find src demo tests -name '*.html' -path '*/templates/*'
 APPS_WITH_TEXTS := src/backsoon demo/panel
 
-.PHONY: help demo demo-asgi test test-fast matrix coverage check format messages docs clean
+.PHONY: help demo demo-asgi test test-fast matrix coverage check format messages docs screenshots clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ docs: ## Build the documentation into var/docs
 	@scripts/bootstrap.sh docs
 	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs var/docs
 	@echo "Open var/docs/index.html"
+
+screenshots: ## Take the pictures of the docs again, from a demo that runs (PORT=8000)
+	@scripts/bootstrap.sh test
+	$(PY) scripts/screenshots.py http://127.0.0.1:$${PORT:-8000}/
 
 clean: ## Remove the environment, the demo's database and everything else that was made
 	rm -rf .venv var .nox build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
