@@ -35,6 +35,9 @@ logger = logging.getLogger("backsoon")
 FIRST_READING_SECONDS = 2.0
 """How long the very first request of a process waits for the database to answer."""
 
+PATIENCE_SECONDS = 1.0
+"""How long somebody who has just switched waits for a reading that is under way."""
+
 FULL_READING_SECONDS = 10.0
 """How often everything is read again, so that rows changed behind our back are noticed."""
 
@@ -104,8 +107,17 @@ class Gate:
             return view
 
     def refresh(self) -> None:
-        """Read everything now, in the calling thread."""
-        self._read()
+        """Read everything now, in the calling thread. Raises ``StoreUnavailableError``.
+
+        If the watcher is reading and hangs, its next reading has to do.
+        """
+        if not self._reading.acquire(timeout=PATIENCE_SECONDS):
+            self.watcher.wake()
+            return
+        try:
+            self._read_in_turn()
+        finally:
+            self._reading.release()
 
     def forget(self) -> None:
         """Know nothing, as a process that was just born; stops the watcher."""
@@ -132,10 +144,10 @@ class Gate:
             return self.install(Snapshot())
         self.watcher.start()
         self._known.wait(FIRST_READING_SECONDS)
-        view = self._view
-        if view is None:
-            view = self._view = _UNKNOWN
-        return view
+        with self._lock:
+            if self._view is None:  # else the first reading came at this very moment
+                self._view = _UNKNOWN
+            return self._view
 
     def _look(self) -> None:
         """One tick of the watcher: read the numbers, and everything if they moved."""

@@ -2,7 +2,8 @@
 
 Stand it right after ``SecurityMiddleware`` (and WhiteNoise). To be read aloud:
 
-- open: look, pass on, and guard ``request.user`` where the view begins;
+- always: guard ``request.user``, so that an ended login is nobody's;
+- open: look, and pass on;
 - closed: refuse at once whoever brings no pass and goes nowhere exempt; let the others down the
   stack, judge them where the user is known, and judge on the way out whatever came back unjudged,
   so that nothing leaves that was not admitted.
@@ -47,6 +48,7 @@ class MaintenanceModeMiddleware:
         """Answer *request*."""
         if self.is_async:
             return self.__acall__(request)
+        sessions.guard_user(request)
         view = gate.view()
         if view.state.is_open:
             response: HttpResponseBase = self.get_response(request)
@@ -61,6 +63,7 @@ class MaintenanceModeMiddleware:
         return passage.leave(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        sessions.guard_user(request)
         view = gate.view() if gate.knows else await sync_to_async(gate.view)()
         if view.state.is_open:
             response: HttpResponseBase = await self.get_response(request)
@@ -79,7 +82,6 @@ class MaintenanceModeMiddleware:
     def _process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        sessions.guard_user(request)
         passage = Passage.of(request)
         if passage is None:
             return None
@@ -91,7 +93,6 @@ class MaintenanceModeMiddleware:
     async def _aprocess_view(
         self, request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        sessions.guard_user(request)
         passage = Passage.of(request)
         if passage is None:
             return None

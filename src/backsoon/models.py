@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import models
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 from .core.vocabulary import Mode, Switch
@@ -206,7 +207,7 @@ class Change(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M} {self.actor_name}: {self.action}"
+        return f"{localtime(self.at):%Y-%m-%d %H:%M} {self.actor_name}: {self.get_action_display()}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Add the row. Raises :class:`AppendOnlyError` when it is already stored."""

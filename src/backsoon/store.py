@@ -6,7 +6,6 @@ anybody: the default stands in, and the snapshot names the problem.
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import hashlib
 import json
@@ -19,7 +18,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, ProgrammingError, connections
+from django.db import InterfaceError, OperationalError, ProgrammingError, connections, transaction
 from django.db.models import F
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -31,6 +30,12 @@ from .exceptions import NotMigratedError, StoreUnavailableError
 from .models import Maintenance, SystemSetting
 
 logger = logging.getLogger("backsoon")
+
+_OWN = "_backsoon_own"
+"""Attribute of the connections that :func:`use_short_timeouts` made."""
+
+READING_ATTEMPTS = 5
+"""How often a reading is repeated when somebody changes things in the middle of it."""
 
 WATCHER_TIMEOUT_MS = 250
 """What the watcher waits for the database: its reading is worth nothing when it comes late."""
@@ -100,25 +105,42 @@ def translated_errors() -> Iterator[None]:
 
 def read_mark() -> Mark:
     """The numbers, by one tiny query. Raises :class:`StoreUnavailableError`."""
-    with translated_errors():
+    with translated_errors(), _bounded():
         row = _control_rows().values_list("epoch", "revision").first()
     return Mark(*row) if row else Mark()
 
 
 def load() -> Snapshot:
-    """Everything, by two queries. Raises :class:`StoreUnavailableError`."""
-    with translated_errors():
+    """Everything, by three queries. Raises :class:`StoreUnavailableError`."""
+    with translated_errors(), _bounded():
         try:
-            # The control row first: a change committed between the two readings shows as a higher
-            # revision at the next poll and is read again; the other order could hide it.
-            control = _control_rows().first()
-            stored = SystemSetting.objects.using(alias()).only("key", "value", "translations")
-            return _snapshot(control, {row.key: row for row in stored})
+            return _snapshot(*_read_rows())
         except (AttributeError, TypeError, ValueError) as error:
             # SQLite keeps a word in a column of numbers or dates if somebody puts it there.
             raise StoreUnavailableError(
                 f"What is stored cannot be read: {error} ({type(error).__name__})."
             ) from error
+
+
+def _read_rows() -> tuple[Maintenance | None, dict[str, SystemSetting]]:
+    """The control row and the settings, as they were at one moment.
+
+    A change committed between the two readings would look like one made by other hands than ours,
+    so the control row is read before and after, and everything again if it moved.
+    """
+    control, rows = _control_rows().first(), {}
+    for _attempt in range(READING_ATTEMPTS):
+        before = control
+        stored = SystemSetting.objects.using(alias()).only("key", "value", "translations")
+        rows = {row.key: row for row in stored}
+        control = _control_rows().first()
+        if _revision(before) == _revision(control):
+            break
+    return control, rows
+
+
+def _revision(control: Maintenance | None) -> object:
+    return (control.epoch, control.revision) if control is not None else None
 
 
 def swap_control(seen: Mark, **changes: Any) -> bool:
@@ -178,19 +200,37 @@ def use_short_timeouts() -> None:
     """
     name = alias()
     connection = connections.create_connection(name)
-    connection.settings_dict = copy.deepcopy(connection.settings_dict)
-    options = connection.settings_dict.setdefault("OPTIONS", {})
+    # Not a deep copy: options may hold what cannot be copied, such as an SSL context.
+    options = dict(connection.settings_dict.get("OPTIONS") or {})
+    connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
     if connection.vendor == "sqlite":
         options["timeout"] = WATCHER_TIMEOUT_MS / 1000
     elif connection.vendor == "postgresql":
         options["connect_timeout"] = 2
-        given = options.get("options", "")
-        options["options"] = f"{given} -c statement_timeout={WATCHER_TIMEOUT_MS}".strip()
+        options["tcp_user_timeout"] = 2_000  # milliseconds until unanswered data ends the wait
         options.pop("pool", None)
     elif connection.vendor == "mysql":
         options["connect_timeout"] = 2
         options["read_timeout"] = 1
     connections[name] = connection
+    setattr(connection, _OWN, True)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Bound the statements of a thread that has a connection of ours.
+
+    Not by a parameter at start-up, which PgBouncer refuses, nor for the session, which a pooler
+    would hand on to others.
+    """
+    connection = connections[alias()]
+    if connection.vendor != "postgresql" or not getattr(connection, _OWN, False):
+        yield
+        return
+    with transaction.atomic(using=alias()):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {WATCHER_TIMEOUT_MS}")
+        yield
 
 
 def _control_rows() -> Any:

@@ -14,6 +14,9 @@ from collections.abc import Callable
 
 logger = logging.getLogger("backsoon")
 
+FALLBACK_SECONDS = 1.0
+"""The interval after a tick that failed."""
+
 STOP_SECONDS = 1.0
 """How long a process that ends waits for the tick in progress."""
 
@@ -68,14 +71,19 @@ class Watcher:
         self._thread = None
 
     def _run(self) -> None:
-        self._on_start()
+        started = False
         try:
             while not self._stopping:
                 self._woken.clear()
+                wait = FALLBACK_SECONDS
                 try:
+                    if not started:
+                        self._on_start()
+                        started = True
                     self._tick()
+                    wait = self._interval()
                 except Exception:  # the watch must outlive any surprise
                     logger.exception("Backsoon: the watcher met an error and goes on.")
-                self._woken.wait(self._interval())
+                self._woken.wait(wait)
         finally:
             self._on_stop()

@@ -132,9 +132,7 @@ class SettingsForm(forms.Form):
         self.fields[part] = made
 
     def stored(self, key: str) -> Entry:
-        """What is stored for *key*. For the switch the control row counts: its row may be gone."""
-        if key == SWITCH:
-            return Entry("" if self.snapshot.policy.switch.mode.value == "open" else "true")
+        """What is stored for *key*; for the switch, what is true."""
         return self.snapshot.entries.get(key, Entry())
 
     # -- What was typed ------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import django
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect
+from django.http import HttpResponseBadRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -207,7 +207,10 @@ def confirm_page(request: HttpRequest) -> HttpResponseBase:
         reading = status.read()
         form = SwitchForm(closing=reading.state.is_open)
         return _confirm_response(request, form, reading)
-    closing = request.POST.get("enabled") == "true"
+    wanted = request.POST.get("enabled")
+    if wanted not in ("true", "false"):
+        return HttpResponseBadRequest(_("“enabled” must be true or false."))
+    closing = wanted == "true"
     form = SwitchForm(request.POST, closing=closing)
     code = 200
     if form.is_valid():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import RequestDataTooBig
 from django.http import JsonResponse
 from django.http.request import RawPostDataException
@@ -55,6 +56,7 @@ _csrf_protect = decorator_from_middleware(_CsrfInJson)
 # Exempt from the project's check only because the very same check follows inside.
 @csrf_exempt
 @never_cache
+@login_not_required  # it looks at the user itself, and answers in JSON
 def toggle(request: HttpRequest) -> HttpResponseBase:
     """Switch. With ``{"enabled": true|false}`` to that state, without it to the other one."""
     if request.method != "POST":

@@ -6,6 +6,7 @@ stored, and that it is maintenance, not a fault.
 
 from __future__ import annotations
 
+import logging
 import random
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from django.conf import settings as django_settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import get_script_prefix
 from django.utils import translation
@@ -23,7 +25,7 @@ from backsoon import conf, store
 from backsoon.core.matching import first_match
 from backsoon.core.state import retry_after
 
-from .pages import shelf, texts
+from .pages import fallback, prepare, shelf, texts
 from .routes import reversed_or_empty, site_routes
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     from backsoon.core.vocabulary import State
     from backsoon.gate import View
+
+logger = logging.getLogger("backsoon")
 
 JITTER = 0.1
 """Share by which the waiting time is spread, so that not everybody comes back at once."""
@@ -42,7 +46,15 @@ _HTML, _JSON, _PROBLEM = "text/html", "application/json", "application/problem+j
 
 
 def refusal(request: HttpRequest, view: View) -> HttpResponse:
-    """The answer to a request that is not admitted."""
+    """The answer to a request that is not admitted. Whatever was sent, it does not fail."""
+    try:
+        return _refusal(request, view)
+    except Exception:
+        logger.exception("Backsoon: an answer could not be made; the built-in page was sent.")
+        return _last_resort(view)
+
+
+def _refusal(request: HttpRequest, view: View) -> HttpResponse:
     path = request.path_info
     if path in site_routes().status:
         return status(view)
@@ -74,8 +86,8 @@ def page(request: HttpRequest, view: View, *, login_refused: bool = False) -> Ht
     response["X-Content-Type-Options"] = "nosniff"
     response["Referrer-Policy"] = "same-origin"
     patch_vary_headers(response, ("Accept-Encoding", "Accept-Language", "Cookie", "Accept"))
+    _tell_length(response)
     if request.method == "HEAD":
-        response["Content-Length"] = str(len(response.content))
         response.content = b""
     return _with_headers(response, view.state)
 
@@ -114,6 +126,7 @@ def status(view: View) -> HttpResponse:
     response = JsonResponse(describe(view))
     response["Cache-Control"] = "no-store"
     response["X-Maintenance"] = view.state.mode.value
+    _tell_length(response)
     return response
 
 
@@ -132,7 +145,7 @@ def describe(view: View) -> dict[str, object]:
 def way_back(request: HttpRequest) -> str:
     """Where a visitor of the page goes once the site is open: ``next``, if it is of this site."""
     home = get_script_prefix()
-    target = request.GET.get("next", "")
+    target = _parameter(request, "next")
     if (
         not target.startswith("/")
         or len(target) > LONGEST_NEXT
@@ -144,6 +157,14 @@ def way_back(request: HttpRequest) -> str:
     return home if path in site_routes().page | site_routes().status else target
 
 
+def _last_resort(view: View) -> HttpResponse:
+    """The built-in page, made of nothing that could be broken."""
+    prepared = prepare(fallback(view.snapshot, view.state, django_settings.LANGUAGE_CODE))
+    response = HttpResponse(prepared.body, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    response["Content-Security-Policy"] = prepared.content_security_policy
+    return _with_headers(response, view.state)
+
+
 # -- What the client wants ---------------------------------------------------------------------
 
 
@@ -153,7 +174,10 @@ def wants_json(request: HttpRequest) -> bool:
         return True
     if request.headers.get("X-Requested-With") == "XMLHttpRequest":
         return True
-    preferred = request.get_preferred_type([_HTML, _JSON, _PROBLEM])
+    try:
+        preferred = request.get_preferred_type([_HTML, _JSON, _PROBLEM])
+    except ValueError:  # a malformed Accept header
+        return False
     if preferred == _HTML:
         sends_json = (request.content_type or "").endswith("json")
         return sends_json and "text/html" not in request.headers.get("Accept", "")
@@ -168,7 +192,10 @@ def is_navigation(request: HttpRequest) -> bool:
     mode = request.headers.get("Sec-Fetch-Mode", "")
     if mode:
         return mode == "navigate"
-    return request.accepts(_HTML)
+    try:
+        return request.accepts(_HTML)
+    except ValueError:
+        return True
 
 
 def language_of(request: HttpRequest) -> str:
@@ -177,7 +204,7 @@ def language_of(request: HttpRequest) -> str:
     """
     if not django_settings.USE_I18N:
         return django_settings.LANGUAGE_CODE
-    asked = request.GET.get("language", "")
+    asked = _parameter(request, "language")
     if asked:
         try:
             return translation.get_supported_language_variant(asked)
@@ -185,12 +212,19 @@ def language_of(request: HttpRequest) -> str:
             pass
     prefixed, _default = is_language_prefix_patterns_used(django_settings.ROOT_URLCONF)
     if prefixed:
-        target = request.GET.get("next", "")
+        target = _parameter(request, "next")
         if target.startswith("/") and len(target) <= LONGEST_NEXT:
             found = translation.get_language_from_path(urlsplit(target).path)
             if found:
                 return found
     return translation.get_language_from_request(request, check_path=prefixed)
+
+
+def _parameter(request: HttpRequest, name: str) -> str:
+    try:
+        return request.GET.get(name, "")
+    except SuspiciousOperation:  # more parameters than Django reads
+        return ""
 
 
 def _page_location(request: HttpRequest) -> str:
@@ -212,12 +246,18 @@ def _takes_gzip(request: HttpRequest) -> bool:
     return False
 
 
+def _tell_length(response: HttpResponse) -> None:
+    """What ``CommonMiddleware``, further down, would do: without it servers send chunks."""
+    response.setdefault("Content-Length", str(len(response.content)))
+
+
 def _with_headers(response: HttpResponse, state: State) -> HttpResponse:
     wait = retry_after(state, store.utc_now())
     spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, hides nothing)
     response["Retry-After"] = str(max(1, round(wait * spread)))
     response["Cache-Control"] = "no-store"
     response["X-Maintenance"] = state.mode.value
+    _tell_length(response)
     # Django logs every 5xx as an error and mails it to ADMINS. A refusal is no error.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -28,9 +28,12 @@ def collect(
 ) -> Facts:
     """What is known of *request*; *view* once the resolver has found it, *user* once looked up."""
     method = request.method or "GET"
+    exempt_by = exemption(method, request.path_info)
+    if view is not None and exempt_by and _only_looks_like_a_file(request):
+        exempt_by = ""
     return Facts(
         method=method,
-        exempt_by=exemption(method, request.path_info),
+        exempt_by=exempt_by,
         network=_network(request),
         always_open=view is not None and is_always_open(view),
         holds_pass=holds_pass(request),
@@ -45,6 +48,18 @@ def exemption(method: str, path: str) -> str:
         return own
     pattern = first_match(conf.current().exempt, method, path)
     return f'BACKSOON["EXEMPT"]: {pattern}' if pattern is not None else ""
+
+
+def _only_looks_like_a_file(request: HttpRequest) -> bool:
+    """Whether a catch-all view of the project answers below the prefix of static or media files.
+
+    The view that Django itself serves them with has the prefix in its own route.
+    """
+    prefix = first_match(site_routes().files, request.method or "GET", request.path_info)
+    match = getattr(request, "resolver_match", None)
+    if prefix is None or match is None:
+        return False
+    return not match.route.lstrip("^/").startswith(prefix.path.strip("/"))
 
 
 def is_door(method: str, path: str) -> bool:

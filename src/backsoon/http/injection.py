@@ -31,7 +31,10 @@ MARKER = b"data-backsoon-bar"
 BADGE = "backsoon/badge.html"
 DOOR_NOTICE = "backsoon/door_notice.html"
 
-_BODY = re.compile(rb"<body\b[^>]*>", re.IGNORECASE)
+_BODY = re.compile(rb"<body\b(?:\"[^\"]*\"|'[^']*'|[^'\">])*>", re.IGNORECASE)
+"""The start tag, also where an attribute holds a ``>``."""
+
+_END_OF_HEAD = re.compile(rb"</head\s*>", re.IGNORECASE)
 
 
 def ask_for_plain_pages(request: HttpRequest) -> None:
@@ -59,15 +62,17 @@ def _insert(request: HttpRequest, response: HttpResponseBase, template: str, sta
     content = response.content
     if MARKER in content:
         return
-    body = _BODY.search(content)
+    head = _END_OF_HEAD.search(content)  # a script in the head may well speak of "<body>"
+    body = _BODY.search(content, head.end() if head else 0)
     if body is None:
         return
     try:
         html = render_to_string(template, _context(state))
+        line = html.encode(response.charset, "xmlcharrefreplace")
     except Exception:  # a reminder must not take the page away
         logger.exception("Backsoon: the template %s is broken.", template)
         return
-    response.content = content[: body.end()] + html.encode(response.charset) + content[body.end() :]
+    response.content = content[: body.end()] + line + content[body.end() :]
     if response.has_header("Content-Length"):
         response["Content-Length"] = str(len(response.content))
     del response["ETag"]

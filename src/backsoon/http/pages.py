@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import logging
 import re
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,19 +51,17 @@ class Shelf:
     """The prepared pages of this process."""
 
     def __init__(self) -> None:
-        self._key: object = None
-        self._pages: dict[tuple[str, bool], Page] = {}
-        self._lock = threading.Lock()
+        # One attribute, read once: a request with an older view must not lay its page among the
+        # newer ones.
+        self._content: tuple[object, dict[tuple[str, bool], Page]] = (None, {})
 
     def page(self, view: View, language: str, *, login_refused: bool = False) -> Page:
         """The page for *view* in *language*, prepared at first use."""
         key = (view.snapshot.mark, view.snapshot.policy, view.state)
-        pages = self._pages
-        if key != self._key:
-            with self._lock:
-                if key != self._key:
-                    self._pages, self._key = {}, key
-                pages = self._pages
+        content = self._content
+        if content[0] != key:
+            content = self._content = (key, {})
+        pages = content[1]
         page = pages.get((language, login_refused))
         if page is None:
             html = render(view.snapshot, view.state, language, login_refused=login_refused)
@@ -73,8 +70,7 @@ class Shelf:
 
     def clear(self) -> None:
         """Forget every page."""
-        with self._lock:
-            self._pages, self._key = {}, None
+        self._content = (None, {})
 
 
 shelf = Shelf()
@@ -110,7 +106,7 @@ def render(
             "maintenance doctor", TEMPLATE,
         )  # fmt: skip
         page_broken.send_robust(sender=None, error=error)
-        return _fallback(snapshot, state, language)
+        return fallback(snapshot, state, language)
 
 
 def template_error(language: str) -> str:
@@ -241,7 +237,8 @@ def _own_name(code: str) -> str:
         return code
 
 
-def _fallback(snapshot: Snapshot, state: State, language: str) -> str:
+def fallback(snapshot: Snapshot, state: State, language: str) -> str:
+    """The built-in page with the stored texts. Never fails."""
     notice = snapshot.policy.notice(language)
     try:
         with translation.override(language):

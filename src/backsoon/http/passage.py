@@ -47,6 +47,15 @@ class Passage:
     @classmethod
     def enter(cls, request: HttpRequest, view: View, found: Found) -> Passage | None:
         """Begin the way down the stack, or ``None`` when the request is refused at once."""
+        try:
+            return cls._enter(request, view, found)
+        except Exception:
+            # A URL configuration that cannot be imported, for one: while closed that is no 500.
+            logger.exception("Backsoon: a request could not be judged, so it was refused.")
+            return None
+
+    @classmethod
+    def _enter(cls, request: HttpRequest, view: View, found: Found) -> Passage | None:
         if facts.is_own_page(request) and view.state.mode is Mode.CLOSED:
             return None
         kind, user = found
@@ -55,7 +64,8 @@ class Passage:
             return None
         passage = cls(view, kind, user, at_door=facts.is_door(known.method, request.path_info))
         setattr(request, _ATTRIBUTE, passage)
-        injection.ask_for_plain_pages(request)
+        if passage.at_door or known.holds_pass or user is not None:
+            injection.ask_for_plain_pages(request)
         return passage
 
     @staticmethod
@@ -142,9 +152,13 @@ def give_pass_while_open(request: HttpRequest, response: HttpResponseBase) -> No
     """Give administrators their pass before they need it, as far as telling them costs no query:
     at their login, and superusers wherever something asked for the user anyway.
     """
-    administrator = request.__dict__.get(sessions.LOGGED_IN)
-    if administrator is None:
-        seen = request.__dict__.get(sessions.SEEN)
-        administrator = seen if getattr(seen, "is_superuser", False) else None
-    if administrator is not None and not passes.is_fresh(request, administrator):
-        passes.give_pass(response, administrator)
+    user = request.__dict__.get(sessions.LOGGED_IN)
+    if user is None:
+        user = request.__dict__.get(sessions.SEEN)
+        if user is None or not (
+            # Somebody who is an administrator by permission brings the pass of an earlier login.
+            getattr(user, "is_superuser", False) or passes.owns_pass(request, user)
+        ):
+            return
+    if not passes.is_fresh(request, user):
+        passes.give_pass(response, user)

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.cache import patch_vary_headers
 
 COOKIE = "backsoon_pass"
 _SALT = "backsoon.pass"
@@ -33,6 +34,11 @@ def pass_owner(request: HttpRequest) -> str | None:
         )
     except signing.BadSignature:
         return None
+
+
+def owns_pass(request: HttpRequest, user: Any) -> bool:
+    """Whether the request brings a valid pass that was made for *user*."""
+    return COOKIE in request.COOKIES and pass_owner(request) == str(user.pk)
 
 
 def is_fresh(request: HttpRequest, user: Any) -> bool:
@@ -61,3 +67,4 @@ def give_pass(response: HttpResponseBase, user: Any) -> None:
         httponly=True,
         samesite="Lax",
     )
+    patch_vary_headers(response, ("Cookie",))  # no shared cache may hand it to others

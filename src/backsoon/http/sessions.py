@@ -28,6 +28,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
 from django.utils.functional import SimpleLazyObject
 
+from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import LoginRefusedError
 from backsoon.gate import gate
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 STAMP = "_backsoon_generation"
 LOGGED_IN = "_backsoon_logged_in"
 """Attribute of the request: the administrator who logged in with it."""
+
+NEVER = -1
+"""The stamp of a login that was over before it began."""
 
 SEEN = "_backsoon_seen"
 """Attribute of the request: the user that something on the way asked for."""
@@ -53,13 +57,17 @@ def _stamp(*, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
     session = getattr(request, "session", None)
     if request is None or session is None:
         return
-    generation = gate.view().state.generation
+    state = gate.view().state
+    administrator = is_administrator(user)
     not_rotated = session.session_key == request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if _is_outdated(session.get(STAMP, 0), generation) and not_rotated:
+    if _is_outdated(session.get(STAMP, 0), state.generation) and not_rotated:
         session.cycle_key()  # the same user over an ended login: its old key must not live on
-    session[STAMP] = generation
-    if is_administrator(user):
-        setattr(request, LOGGED_IN, user)
+    # A login that was under way when the site closed, or that a middleware made before any door,
+    # ends with this request: it must not come through the closure with the closure's own number.
+    session[STAMP] = NEVER if state.mode is Mode.CLOSED and not administrator else state.generation
+    if administrator:
+        # Some frameworks wrap the request; the response will be Django's.
+        setattr(getattr(request, "_request", request), LOGGED_IN, user)
 
 
 def _is_outdated(stamp: object, generation: int) -> bool:
@@ -72,17 +80,61 @@ def _is_outdated(stamp: object, generation: int) -> bool:
 def guard_user(request: HttpRequest) -> None:
     """Make ``request.user`` and ``request.auser`` anonymous where the login has ended.
 
-    Lazy as they are: a view that does not touch the user pays for nothing.
+    Both are set further down the stack, and asked for by other middlewares, views and error pages
+    alike; so what is guarded is the setting. Lazy as they are: who does not ask pays for nothing.
     """
-    user = request.__dict__.get("user")
-    if user is not None:
-        request.__dict__["user"] = SimpleLazyObject(functools.partial(_judged, request, user))
-    auser = request.__dict__.get("auser")
-    if auser is not None:
-        request.__dict__["auser"] = functools.partial(_ajudged, request, auser)
+    if not isinstance(request, _Guarded):
+        request.__class__ = _guarded_class(type(request))  # type: ignore[arg-type]
 
 
-def _judged(request: HttpRequest, user: Any) -> Any:
+class _Guarded:
+    """Mixed into the request's class.
+
+    Only what ``AuthenticationMiddleware`` and its like set, a lazy user and a partial, comes from
+    the session. A user that is set as it is (by a token, a certificate, a login) is left as it is.
+    """
+
+    @property
+    def user(self) -> Any:
+        try:
+            return self.__dict__["user"]
+        except KeyError:
+            raise AttributeError("user") from None
+
+    @user.setter
+    def user(self, user: Any) -> None:
+        if type(user) is SimpleLazyObject:
+            user = SimpleLazyObject(functools.partial(_judged, self, user))
+        self.__dict__["user"] = user
+
+    @user.deleter
+    def user(self) -> None:
+        del self.__dict__["user"]
+
+    @property
+    def auser(self) -> Any:
+        try:
+            return self.__dict__["auser"]
+        except KeyError:
+            raise AttributeError("auser") from None
+
+    @auser.setter
+    def auser(self, auser: Any) -> None:
+        if isinstance(auser, functools.partial):
+            auser = functools.partial(_ajudged, self, auser)
+        self.__dict__["auser"] = auser
+
+    @auser.deleter
+    def auser(self) -> None:
+        del self.__dict__["auser"]
+
+
+@functools.cache
+def _guarded_class(kind: Any) -> type:
+    return type(kind.__name__, (_Guarded, kind), {"__module__": kind.__module__})
+
+
+def _judged(request: Any, user: Any) -> Any:
     user = _unwrapped(user)
     if not user.is_authenticated:
         return user
@@ -100,7 +152,7 @@ def _judged(request: HttpRequest, user: Any) -> Any:
     return AnonymousUser()
 
 
-async def _ajudged(request: HttpRequest, auser: Callable[[], Any]) -> Any:
+async def _ajudged(request: Any, auser: Callable[[], Any]) -> Any:
     user = await auser()
     if not user.is_authenticated:
         return user
@@ -136,7 +188,9 @@ def _login_has_ended(request: HttpRequest, user: Any) -> bool:
     and no login that could have ended.
     """
     session = getattr(request, "session", None)
-    if session is None or session.get(SESSION_KEY) != user._meta.pk.value_to_string(user):
+    if session is None or not hasattr(user, "_meta"):
+        return False
+    if session.get(SESSION_KEY) != user._meta.pk.value_to_string(user):
         return False
     return _is_outdated(session.get(STAMP, 0), gate.view().state.generation)
 
@@ -182,6 +236,7 @@ class _Door:
 
     def cycle_key(self) -> None:
         self._to_rotate = True
+        self.modified = True  # so that the session middleware sends the new key
 
     def flush(self) -> None:
         self._doomed = self._doomed or self.session_key  # type: ignore[attr-defined]
@@ -228,7 +283,10 @@ class _Door:
         doomed, self._doomed = self._doomed, None
         to_rotate, self._to_rotate = self._to_rotate, False
         if doomed is not None:
+            kept = dict(self._session)  # type: ignore[attr-defined]
             self.delete(doomed)  # type: ignore[attr-defined]
+            # Where the cookie is the store, deleting empties what was put in since.
+            self._session_cache = kept
         if to_rotate:
             super().cycle_key()  # type: ignore[misc]
 
