@@ -33,7 +33,7 @@ test: ## The whole suite: every installed Python and Django, servers, browser
 test-fast: ## The part without servers and browser
 	@scripts/bootstrap.sh test
 	$(MEMORY) $(MANAGE) test demo
-	$(PY) -m pytest -m "not browser and not servers"
+	$(PY) -m pytest -m "not browser and not servers and not exhaustive"
 
 matrix: ## The fast suite against the built wheel on each installed Python and Django
 	@scripts/bootstrap.sh test
@@ -42,7 +42,7 @@ matrix: ## The fast suite against the built wheel on each installed Python and D
 coverage: ## The fast suite with a report of lines and branches it does not reach
 	@scripts/bootstrap.sh test
 	@mkdir -p var/coverage && rm -f var/coverage/data*
-	$(BIN)/coverage run -m pytest -m "not browser and not servers"
+	$(BIN)/coverage run -m pytest -m "not browser and not servers and not exhaustive"
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from backsoon.gate import gate
 from backsoon.http import pages
 from tests.chromium import find_chromium, obstacle
+from tests.demo_server import set_up
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,3 +70,11 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
         "executable_path": find_chromium(),
         "args": [*browser_type_launch_args.get("args", []), *sandbox, *quiet],
     }
+
+
+@pytest.fixture(scope="session")
+def prepared_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo that was set up once; each server gets a copy of it."""
+    directory = tmp_path_factory.mktemp("demo") / "prepared"
+    set_up(directory)
+    return directory

@@ -141,7 +141,11 @@ def _difference(
             for code, text in stored(snapshot, key).translations.items():
                 record[f"{key}:{code}"] = text
     if plan.control:
-        old["mode"], new["mode"] = state_before.mode.value, state.mode.value
+        if state_before.mode is not state.mode or plan.action != Change.Action.SETTINGS:
+            old["mode"], new["mode"] = state_before.mode.value, state.mode.value
+        timer = before.policy.switch.open_at_end
+        if timer != plan.control.get("open_at_end", timer):
+            old["open_at_end"], new["open_at_end"] = timer, not timer
         if "generation" in plan.control:
             new["logins"] = "ended"
     return old, new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -207,7 +208,8 @@ class Change(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{localtime(self.at):%Y-%m-%d %H:%M} {self.actor_name}: {self.get_action_display()}"
+        at = f"{localtime(self.moment):%Y-%m-%d %H:%M}" if self.moment else "–"
+        return f"{at} {self.actor_name}: {self.get_action_display()}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Add the row. Raises :class:`AppendOnlyError` when it is already stored."""
@@ -219,3 +221,8 @@ class Change(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: history is not rewritten."""
         raise AppendOnlyError("The history is append-only: its rows cannot be deleted.")
+
+    @property
+    def moment(self) -> dt.datetime | None:
+        """When it was; ``None`` where somebody made the column unreadable by hand."""
+        return self.at

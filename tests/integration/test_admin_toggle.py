@@ -72,8 +72,14 @@ def test_without_a_state_it_flips(boss: Client, body: Any) -> None:
 
 
 def test_a_form_without_a_state_flips(boss: Client) -> None:
-    assert boss.post(URL, {"something": "else"}).json()["maintenance_mode"] is True
+    assert boss.post(URL, {"csrfmiddlewaretoken": "x"}).json()["maintenance_mode"] is True
     assert boss.post(URL).json()["maintenance_mode"] is False
+
+
+def test_a_form_that_misspells_the_state_switches_nothing(boss: Client) -> None:
+    services.close_site()
+    assert boss.post(URL, {"enable": "true"}).status_code == 400
+    assert is_closed()
 
 
 def test_a_form_may_name_the_state(boss: Client) -> None:

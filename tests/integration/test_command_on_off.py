@@ -351,10 +351,27 @@ def test_off_names_who_was_faster(
     noon: dt.datetime, meanwhile: Callable[[Callable[[], object]], None]
 ) -> None:
     run("on")
-    meanwhile(lambda: services.open_site(origin=OTHER))
+    meanwhile(lambda: services.close_site(origin=OTHER, reason="not yet"))
     result = run("off")
     assert result.code == 6
     assert result.err.startswith("Not opened: alice@laptop switched in the meantime. ")
+
+
+def test_two_who_open_at_once_both_have_what_they_want(
+    noon: dt.datetime, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    run("on")
+    meanwhile(lambda: services.open_site(origin=OTHER))
+    result = run("off")
+    assert (result.code, result.out.startswith("It was off already. ")) == (0, True)
+
+
+def test_two_who_close_at_once_both_have_what_they_want(
+    noon: dt.datetime, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    meanwhile(lambda: services.close_site(origin=OTHER))
+    result = run("on")
+    assert (result.code, result.out.startswith("It was on already; ")) == (0, True)
 
 
 def test_off_without_a_database_opens_nothing() -> None:

@@ -74,10 +74,32 @@ def as_local(iso: str) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S" if moment.second else "%Y-%m-%dT%H:%M")
 
 
+class SwitchInput(forms.CheckboxInput):
+    """A checkbox that does not take every word for "on"."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """The word that was sent; a browser sends none when the box is not ticked."""
+        return data.get(name, False)
+
+
+class SwitchField(forms.BooleanField):
+    """On or off, and nothing in between: another word must not close a site."""
+
+    widget = SwitchInput
+
+    def to_python(self, value: Any) -> bool:
+        """Raises ``ValidationError`` for a word that is neither."""
+        if value in (True, "on", "true"):
+            return True
+        if value in (False, None, "", "false"):
+            return False
+        raise ValidationError(_("Enter true or false."))
+
+
 _PLAIN = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 
 _WIDGETS: dict[str, tuple[type[forms.Widget], dict[str, str]]] = {
-    SettingType.BOOLEAN: (forms.CheckboxInput, {}),
+    SettingType.BOOLEAN: (SwitchInput, {}),
     SettingType.TEXT: (forms.TextInput, {}),
     SettingType.TEXTAREA: (forms.Textarea, {"rows": "6", "cols": "60"}),
     SettingType.URL: (forms.TextInput, {**_PLAIN, "inputmode": "url"}),
@@ -103,7 +125,7 @@ def field_for(definition: Definition, *, dir_auto: bool = True) -> forms.Field:
         "required": False, "label": definition.label, "widget": widget,
     }  # fmt: skip
     if definition.setting_type == SettingType.BOOLEAN:
-        return forms.BooleanField(**options)
+        return SwitchField(**options)
     if definition.setting_type == SettingType.DATETIME:
         return MomentField(**options)
     return forms.CharField(**options, strip=False)

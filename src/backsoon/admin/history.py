@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import FieldDoesNotExist
+from django.http import HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,11 +28,12 @@ from .status import may_see_history
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
-    from django.utils.safestring import SafeString
 
     _ModelAdmin = admin.ModelAdmin[Change]
 else:
     _ModelAdmin = admin.ModelAdmin  # generic for type checkers only
+
+logger = logging.getLogger("backsoon")
 
 
 class WhoFilter(admin.SimpleListFilter):
@@ -95,19 +103,26 @@ class HistoryAdmin(_ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Django's list, under the name that everybody looks for."""
-        return super().changelist_view(request, {"title": _("History"), **(extra_context or {})})
+        context = {"title": _("History"), **(extra_context or {})}
+        show = super().changelist_view
+        return _unless_unreadable(request, lambda: show(request, context))
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """One change in full."""
+        show = super().change_view
+        return _unless_unreadable(request, lambda: show(request, *args, **kwargs))
 
     # -- Columns -------------------------------------------------------------------------------
 
     @admin.display(description=gettext_lazy("When"), ordering="at")
     def when(self, change: Change) -> SafeString:
         """Relative, with the exact moment as its title."""
-        return times.time_element(change.at)
+        return times.time_element(change.moment) if change.moment else _UNKNOWN_TIME
 
     @admin.display(description=gettext_lazy("When"))
     def when_in_full(self, change: Change) -> SafeString:
         """Date, time and zone."""
-        return times.time_element(change.at, "full")
+        return times.time_element(change.moment, "full") if change.moment else _UNKNOWN_TIME
 
     @admin.display(description=gettext_lazy("Who"), ordering="actor_name")
     def who(self, change: Change) -> SafeString:
@@ -173,6 +188,23 @@ class HistoryAdmin(_ModelAdmin):
         )
 
 
+def _unless_unreadable(request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+    """The page of *view*; where somebody broke a row by hand, a sentence instead of a fault."""
+    try:
+        response = view()
+        return response.render() if isinstance(response, TemplateResponse) else response
+    except (TypeError, ValueError, FieldDoesNotExist):
+        logger.exception("Backsoon: a row of the history cannot be read.")
+        messages.error(
+            request, _("The history has a row that cannot be read: it was changed by hand.")
+        )
+        return HttpResponseRedirect(reverse("admin:index"))
+
+
+_UNKNOWN_TIME = SafeString("–")
+"""For a moment that somebody made unreadable by hand."""
+
+
 def differences(change: Change) -> list[tuple[str, str, str]]:
     """What differs, as (label, old, new) in words."""
     before = change.before if isinstance(change.before, dict) else {}
@@ -198,7 +230,12 @@ def _moment(text: str) -> str:
 
 
 def _label(place: str) -> str:
-    special = {"mode": _("State"), "logins": _("Logins"), "made": _("Settings made")}
+    special = {
+        "mode": _("State"),
+        "logins": _("Logins"),
+        "made": _("Settings made"),
+        "open_at_end": _("Opens by itself at the end"),
+    }
     if place in special:
         return special[place]
     key, _colon, code = place.partition(":")
@@ -207,8 +244,10 @@ def _label(place: str) -> str:
 
 
 def _words(place: str, value: Any) -> str:
-    if value in (None, "", [], {}):
+    if value is None or value in ("", [], {}):
         return _("(empty)") if place != "logins" else _("kept")
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
     if place == "mode":
         modes = {Mode.OPEN: _("open"), Mode.READ_ONLY: _("read-only"), Mode.CLOSED: _("closed")}
         return next((word for mode, word in modes.items() if mode == value), str(value))

@@ -80,7 +80,7 @@ def read_definitions() -> tuple[Snapshot | None, list[Definition]]:
     try:
         snapshot = store.load()
         with store.translated_errors():
-            rows = list(SystemSetting.objects.using(store.alias()))
+            rows = list(SystemSetting.objects.using(store.alias()).defer("updated_at"))
     except StoreUnavailableError:
         return None, []
     own = [from_row(row) for row in rows if row.key not in definitions.BY_KEY]

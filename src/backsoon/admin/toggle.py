@@ -9,8 +9,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.http import JsonResponse
+from django.http.multipartparser import MultiPartParserError
 from django.http.request import RawPostDataException
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import decorator_from_middleware
@@ -50,6 +51,8 @@ class _CsrfInJson(CsrfViewMiddleware):
         )  # fmt: skip
 
 
+_TOKEN = "csrfmiddlewaretoken"  # noqa: S105  (the name of a field)
+
 _csrf_protect = decorator_from_middleware(_CsrfInJson)
 
 
@@ -63,7 +66,10 @@ def toggle(request: HttpRequest) -> HttpResponseBase:
         response = _refusal(405, _("Use POST."))
         response["Allow"] = "POST"
         return response
-    return _checked_toggle(request)
+    try:
+        return _checked_toggle(request)
+    except (BadRequest, SuspiciousOperation, MultiPartParserError):
+        return _refusal(400, _("The body cannot be read."))
 
 
 @_csrf_protect
@@ -131,10 +137,25 @@ def _is_json_in_disguise(request: HttpRequest) -> bool:
 def _wanted_by_form(request: HttpRequest) -> bool | None:
     text = request.POST.get("enabled")
     if text is None:
+        unknown = [name for name in [*request.POST, *request.FILES] if name != _TOKEN]
+        if unknown:
+            # As with JSON: what was perhaps meant to close must not turn into "the other state".
+            raise _BadBodyError(_("Only “enabled” can be given, not “%(name)s”.")
+                                % {"name": unknown[0][:50]})  # fmt: skip
+        if not request.POST and _holds_something(request):
+            raise _BadBodyError(_("The body cannot be read."))
         return None
     if text not in ("true", "false"):
         raise _BadBodyError(_("“enabled” must be true or false."))
     return text == "true"
+
+
+def _holds_something(request: HttpRequest) -> bool:
+    """Whether the body has more than the closing line of a multipart form without fields."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    boundary = (request.content_params or {}).get("boundary", "")
+    empty = len(f"--{boundary}--\r\n") if boundary else 0
+    return not length.isdigit() or int(length) > empty
 
 
 def _wanted_by_json(body: Any) -> bool | None:

@@ -127,7 +127,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(Reason.ADMINISTRATOR, "The user is an administrator: active, and superuser or holder of "
          "backsoon.bypass_maintenance.", _administrator),
     Rule(Reason.ORDINARY, "The user is logged in but is not an administrator.", _ordinary),
-    Rule(Reason.STRANGER, "Nobody is logged in, or no pass shows that looking is worth it.",
+    Rule(Reason.STRANGER, "Nobody is logged in as an administrator.",
          _stranger),
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from django.utils.translation import get_language_bidi
 from backsoon import conf
 
 from .routes import reversed_or_empty
+from .users import may_change
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -44,18 +45,22 @@ def ask_for_plain_pages(request: HttpRequest) -> None:
     request.__dict__.pop("headers", None)  # a cached view of META
 
 
-def add_badge(request: HttpRequest, response: HttpResponseBase, state: State) -> None:
+def add_badge(
+    request: HttpRequest, response: HttpResponseBase, state: State, administrator: Any
+) -> None:
     """Remind an administrator that visitors see the maintenance page."""
     if conf.current().badge:
-        _insert(request, response, BADGE, state)
+        _insert(request, response, BADGE, _context(state, may_change=may_change(administrator)))
 
 
 def add_door_notice(request: HttpRequest, response: HttpResponseBase, state: State) -> None:
     """Say on the login page who can log in now."""
-    _insert(request, response, DOOR_NOTICE, state)
+    _insert(request, response, DOOR_NOTICE, _context(state, may_change=False))
 
 
-def _insert(request: HttpRequest, response: HttpResponseBase, template: str, state: State) -> None:
+def _insert(
+    request: HttpRequest, response: HttpResponseBase, template: str, context: dict[str, Any]
+) -> None:
     if not _can_be_changed(response):
         return
     assert isinstance(response, HttpResponse)
@@ -67,7 +72,7 @@ def _insert(request: HttpRequest, response: HttpResponseBase, template: str, sta
     if body is None:
         return
     try:
-        html = render_to_string(template, _context(state))
+        html = render_to_string(template, context)
         line = html.encode(response.charset, "xmlcharrefreplace")
     except Exception:  # a reminder must not take the page away
         logger.exception("Backsoon: the template %s is broken.", template)
@@ -89,7 +94,7 @@ def _can_be_changed(response: HttpResponseBase) -> bool:
     )
 
 
-def _context(state: State) -> dict[str, Any]:
+def _context(state: State, *, may_change: bool) -> dict[str, Any]:
     return {
         "state": state,
         "mode": state.mode.value,
@@ -97,7 +102,7 @@ def _context(state: State) -> dict[str, Any]:
         "ends_at": state.until,
         "late": state.late,
         "admin_url": reversed_or_empty("admin:index"),
-        "settings_url": reversed_or_empty("backsoon_admin:settings"),
-        "confirm_url": reversed_or_empty("backsoon_admin:confirm"),
+        "settings_url": reversed_or_empty("backsoon_admin:settings") if may_change else "",
+        "confirm_url": reversed_or_empty("backsoon_admin:confirm") if may_change else "",
         "direction": "rtl" if get_language_bidi() else "ltr",
     }

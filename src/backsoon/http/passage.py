@@ -122,7 +122,7 @@ class Passage:
         if administrator is not None:
             if not passes.is_fresh(request, administrator):
                 passes.give_pass(response, administrator)
-            injection.add_badge(request, response, self.view.state)
+            injection.add_badge(request, response, self.view.state, administrator)
         elif self.at_door:
             if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 return answers.refusal(request, self.view)

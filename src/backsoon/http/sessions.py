@@ -233,9 +233,12 @@ class _Door:
     _doomed: str | None = None
     """Key of a flushed session whose stored data is still there."""
     _to_rotate = False
+    _was_modified = False
+    modified: bool
 
     def cycle_key(self) -> None:
         self._to_rotate = True
+        self._was_modified = self.modified
         self.modified = True  # so that the session middleware sends the new key
 
     def flush(self) -> None:
@@ -276,6 +279,9 @@ class _Door:
         model = get_user_model()
         user = model._default_manager.filter(pk=model._meta.pk.to_python(pk)).first()
         if not is_administrator(user):
+            # Also for a view that catches every error around its login.
+            self._doomed, self._to_rotate = None, False
+            self.modified = self._was_modified
             raise LoginRefusedError("Only administrators can log in while the site is closed.")
         self._catch_up()
 

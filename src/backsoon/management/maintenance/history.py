@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from backsoon import store
+from backsoon.exceptions import StoreUnavailableError
 from backsoon.models import Change
 
 from . import words
@@ -42,7 +43,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(console: Console, options: Mapping[str, Any]) -> None:
     """List what the filters leave."""
     now = store.utc_now()
-    changes = _changes(options, now)
+    try:
+        _show(console, _changes(options, now), now)
+    except (TypeError, ValueError) as error:
+        raise StoreUnavailableError(
+            f"a row of the history cannot be read, it was changed by hand: {error}"
+        ) from error
+
+
+def _show(console: Console, changes: list[Change], now: dt.datetime) -> None:
     if console.as_json:
         for change in changes:
             console.answer(change_data(change), ())
@@ -74,7 +83,7 @@ def _changes(options: Mapping[str, Any], now: dt.datetime) -> list[Change]:
 def change_data(change: Change) -> dict[str, Any]:
     """The change as ``--json`` gives it, complete."""
     return {
-        "at": words.iso(change.at),
+        "at": words.iso(change.moment) if change.moment else None,
         "who": change.actor_name,
         "user": change.actor_id if change.actor_id is None else str(change.actor_id),
         "channel": change.channel,
@@ -89,12 +98,16 @@ def change_data(change: Change) -> dict[str, Any]:
 def _lines(change: Change, now: dt.datetime) -> Iterator[str]:
     who = change.actor_name or "unknown"
     reason = f": {change.reason}" if change.reason else ""
+    when = words.clock(change.moment, now) if change.moment else "at an unknown time"
     yield (
-        f"{words.clock(change.at, now)}  {change.get_action_display()} by {who} "
+        f"{when}  {change.get_action_display()} by {who} "
         f"({change.get_channel_display()}, epoch {change.epoch}){reason}"
     )
-    for key in {**change.before, **change.after}:
-        old, new = change.before.get(key), change.after.get(key)
+    # Somebody may have put anything into the rows by hand.
+    before = change.before if isinstance(change.before, dict) else {}
+    after = change.after if isinstance(change.after, dict) else {}
+    for key in {**before, **after}:
+        old, new = before.get(key), after.get(key)
         if old != new:
             yield f"    {key}: {_shown(old)} → {_shown(new)}"
 

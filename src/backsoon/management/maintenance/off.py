@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from backsoon import services, store
 from backsoon.core.vocabulary import Mode, Switch
+from backsoon.exceptions import ConflictError
 
 from . import words
 from .console import origin, plain_text
@@ -32,12 +33,20 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
     """Open, unless somebody else switches after this has looked."""
     require_time_zones()
     before = store.load()
-    outcome = services.open_site(
-        origin=origin(), reason=options["reason"] or "", expected=before.mark
-    )
+    try:
+        outcome = _open(options, before.mark)
+    except ConflictError:
+        before = store.load()
+        if before.policy.switch.mode is not Mode.OPEN:
+            raise
+        outcome = _open(options, before.mark)  # somebody wanted the same at the same time
     since = store.utc_now() if outcome.changed else before.policy.switch.since
     data = words.state_data(outcome.state, outcome.mark) | {"changed": outcome.changed}
     console.answer(data, _lines(outcome, Switch(Mode.OPEN, since)))
+
+
+def _open(options: Mapping[str, Any], expected: store.Mark) -> Outcome:
+    return services.open_site(origin=origin(), reason=options["reason"] or "", expected=expected)
 
 
 def _lines(outcome: Outcome, switch: Switch) -> Iterator[str]:

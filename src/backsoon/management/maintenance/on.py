@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backsoon import services, store
 from backsoon.core.state import resolve_state
 from backsoon.core.vocabulary import Mode, Switch
+from backsoon.exceptions import ConflictError
 
 from . import words
 from .console import origin, plain_text, usage_error
@@ -56,8 +57,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(console: Console, options: Mapping[str, Any]) -> None:
-    """Close, unless somebody else switches after this has looked."""
+    """Close, unless somebody else switches to something else after this has looked."""
     require_time_zones()
+    try:
+        _close(console, options)
+    except ConflictError:
+        mode = Mode.READ_ONLY if options["read_only"] else Mode.CLOSED
+        asks_for_more = any(
+            options[name] not in (None, "")
+            for name in ("message", "until", "reason", "open_at_end")
+        )
+        if asks_for_more or not _is_ongoing(store.load(), mode, store.utc_now()):
+            raise
+        _close(console, options)  # somebody wanted the very same at the same time
+
+
+def _close(console: Console, options: Mapping[str, Any]) -> None:
     now = store.utc_now()
     asked_end = _until(options["until"], now)
     before = store.load()
