@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from backsoon import definitions
 from backsoon.core.vocabulary import Mode, Notice, Policy, Switch
 from backsoon.gate import gate
-from backsoon.http import answers, pages, routes
+from backsoon.http import answers, icons, pages, routes
 from backsoon.signals import page_broken
 from backsoon.store import Mark, Snapshot
 from backsoon.testing import give_pass, override_maintenance
@@ -80,6 +80,16 @@ def test_everything_that_was_set_is_shown() -> None:
     assert 'src="/static/logo.png"' in html
     assert 'href="mailto:help@example.com"' in html
     assert "<time" in html
+
+
+def test_the_chosen_icon_is_drawn_and_an_unknown_one_is_the_default() -> None:
+    close(Notice(icon="fas fa-wrench"))
+    wrench = icons.icon_svg("fas fa-wrench")
+    assert wrench is not None
+    assert wrench != icons.DEFAULT_SVG
+    assert wrench in text(page())
+    close(Notice(icon="bi bi-wrench"))
+    assert icons.DEFAULT_SVG in text(page())
 
 
 def test_a_button_with_an_address_and_no_text_has_words_of_ours() -> None:
