@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 
 from . import store
 from .changes import CODE, Origin, Outcome, Plan, carry_out, overtaken, record, settings_overtaken
-from .core.state import resolve_state, switch_mode
-from .core.vocabulary import Mode, State, Switch
+from .core.state import resolve_state
+from .core.vocabulary import Mode, State
 from .definitions import DEFINITIONS
 from .editing import (
     END_KEY,
@@ -28,12 +28,12 @@ from .editing import (
     clean_given,
     differing,
     merged,
-    storable,
     stored,
     tidied,
 )
 from .exceptions import ConflictError, InvalidSettingError
 from .models import Change, SystemSetting
+from .plans import amended, next_generation, plan_closure, plan_opening, plan_switching
 from .signals import committed
 from .store import Entry, Mark, Snapshot
 
@@ -91,9 +91,9 @@ def close_site(
         current = resolve_state(before.policy, before.windows, now)
         same = current.mode is mode and before.policy.switch.mode is mode
         if not same or before.changed_outside:
-            _plan_closure(plan, before, mode, now, origin, reason, keep_logins, open_at_end)
+            plan_closure(plan, before, mode, now, origin, reason, keep_logins, open_at_end)
         else:
-            plan.control = _amended(before.policy.switch, until, open_at_end, reason)
+            plan.control = amended(before.policy.switch, until, open_at_end, reason)
             plan.action = Change.Action.SETTINGS
         return plan
 
@@ -109,7 +109,7 @@ def open_site(*, origin: Origin = CODE, reason: str = "", expected: Mark | None 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
         plan = Plan()
         if before.policy.switch.mode is not Mode.OPEN or before.changed_outside:
-            _plan_opening(plan, before, now, origin, reason)
+            plan_opening(plan, before, now, origin, reason)
         return plan
 
     return _switch(plan, origin, reason, expected)
@@ -140,7 +140,7 @@ def save_settings(
     cleaned = clean_entries(differing(before, entries))
     now = store.utc_now()
     plan = Plan(entries=differing(before, cleaned))
-    _plan_switching(plan, before, now, origin, reason)
+    plan_switching(plan, before, now, origin, reason)
     return carry_out(plan, before, origin, reason, now, exclusive=base is not None)
 
 
@@ -187,9 +187,9 @@ def adopt_outside_change() -> Outcome | None:
     now = store.utc_now()
     plan = Plan()
     if before.policy.switch.mode is Mode.OPEN:
-        _plan_opening(plan, before, now, origin, "")
+        plan_opening(plan, before, now, origin, "")
     else:
-        _plan_closure(plan, before, before.policy.switch.mode, now, origin, "")
+        plan_closure(plan, before, before.policy.switch.mode, now, origin, "")
     plan.action = Change.Action.NOTICED
     try:
         return carry_out(plan, before, origin, "", now)
@@ -229,7 +229,7 @@ def maintenance(
         _undo_settings(before, given, origin, reason)
 
 
-# -- Planning ----------------------------------------------------------------------------------
+# -- Looking again, and undoing ----------------------------------------------------------------
 
 
 def _switch(
@@ -254,92 +254,6 @@ def _switch(
             if expected is not None or not attempts_left:
                 raise
     raise AssertionError("the last attempt returns or raises")
-
-
-def _plan_closure(
-    plan: Plan,
-    before: Snapshot,
-    mode: Mode,
-    now: dt.datetime,
-    origin: Origin,
-    reason: str,
-    keep_logins: bool = False,
-    open_at_end: bool = False,
-) -> None:
-    plan.action = Change.Action.CLOSED
-    plan.entries[SWITCH_KEY] = Entry("true")
-    ended = before.policy.ends_at is not None and before.policy.ends_at <= now
-    if ended and END_KEY not in plan.entries:
-        plan.entries[END_KEY] = Entry()  # left over from an earlier closure
-    plan.control = {
-        "mode": mode.value,
-        "since": now,
-        "changed_by": origin.label,
-        "reason": storable(reason),
-        "open_at_end": open_at_end,
-    }
-    if mode is Mode.CLOSED and not keep_logins:
-        plan.control["generation"] = next_generation(before.policy.generation, now)
-
-
-def _plan_switching(
-    plan: Plan, before: Snapshot, now: dt.datetime, origin: Origin, reason: str
-) -> None:
-    """Move the switch if the settings of *plan* say so."""
-    wanted = plan.entries.pop(SWITCH_KEY, None)
-    end = plan.entries.get(END_KEY)
-    stands_open = before.policy.switch.mode is Mode.OPEN
-    has_opened_itself = not stands_open and switch_mode(before.policy, now) is Mode.OPEN
-    if wanted is not None and wanted.value and (stands_open or has_opened_itself):
-        _plan_closure(plan, before, Mode.CLOSED, now, origin, reason)
-    elif wanted is not None and not wanted.value and not stands_open:
-        _plan_opening(plan, before, now, origin, reason)
-    elif has_opened_itself and plan.entries:
-        # The timer's opening is written down first: a new end must not close the site again.
-        _plan_opening(plan, before, now, origin, reason)
-        plan.action = Change.Action.SETTINGS
-        if end is not None:
-            plan.entries[END_KEY] = end
-    elif wanted is not None:
-        plan.entries[SWITCH_KEY] = wanted  # the row was broken, the switch stays where it is
-
-
-def _plan_opening(
-    plan: Plan, before: Snapshot, now: dt.datetime, origin: Origin, reason: str
-) -> None:
-    plan.action = Change.Action.OPENED
-    plan.entries[SWITCH_KEY] = Entry()
-    plan.entries.pop(END_KEY, None)
-    if stored(before, END_KEY).value:
-        plan.entries[END_KEY] = Entry()
-    plan.control = {
-        "mode": Mode.OPEN.value,
-        "since": now,
-        "changed_by": origin.label,
-        "reason": storable(reason),
-        "open_at_end": False,
-    }
-
-
-def _amended(
-    switch: Switch, until: dt.datetime | None, open_at_end: bool, reason: str
-) -> dict[str, Any]:
-    """What changes about a closure that has begun already."""
-    control: dict[str, Any] = {}
-    if until is not None and open_at_end != switch.open_at_end:
-        control["open_at_end"] = open_at_end
-    if reason and reason != switch.reason:
-        control["reason"] = storable(reason)
-    return control
-
-
-def next_generation(stored: int, now: dt.datetime) -> int:
-    """The number of a closure that ends logins.
-
-    Unix milliseconds at least, so that a number lost with a database never comes back and revives
-    old signed cookies; one more than the stored one at least, so that it grows whatever the clock.
-    """
-    return max(stored + 1, int(now.timestamp() * 1000))
 
 
 def _close_knowingly(**arguments: Any) -> tuple[Snapshot, Outcome]:

@@ -1,0 +1,101 @@
+"""What a change of the switch consists of, before anything is written."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from .changes import Origin, Plan
+from .core.state import switch_mode
+from .core.vocabulary import Mode, Switch
+from .editing import END_KEY, SWITCH_KEY, storable, stored
+from .models import Change
+from .store import Entry, Snapshot
+
+
+def plan_closure(
+    plan: Plan,
+    before: Snapshot,
+    mode: Mode,
+    now: dt.datetime,
+    origin: Origin,
+    reason: str,
+    keep_logins: bool = False,
+    open_at_end: bool = False,
+) -> None:
+    """Close, or make read-only, as a new closure with a number of its own."""
+    plan.action = Change.Action.CLOSED
+    plan.entries[SWITCH_KEY] = Entry("true")
+    ended = before.policy.ends_at is not None and before.policy.ends_at <= now
+    if ended and END_KEY not in plan.entries:
+        plan.entries[END_KEY] = Entry()  # left over from an earlier closure
+    plan.control = {
+        "mode": mode.value,
+        "since": now,
+        "changed_by": origin.label,
+        "reason": storable(reason),
+        "open_at_end": open_at_end,
+    }
+    if mode is Mode.CLOSED and not keep_logins:
+        plan.control["generation"] = next_generation(before.policy.generation, now)
+
+
+def plan_switching(
+    plan: Plan, before: Snapshot, now: dt.datetime, origin: Origin, reason: str
+) -> None:
+    """Move the switch if the settings of *plan* say so."""
+    wanted = plan.entries.pop(SWITCH_KEY, None)
+    end = plan.entries.get(END_KEY)
+    stands_open = before.policy.switch.mode is Mode.OPEN
+    has_opened_itself = not stands_open and switch_mode(before.policy, now) is Mode.OPEN
+    if wanted is not None and wanted.value and (stands_open or has_opened_itself):
+        plan_closure(plan, before, Mode.CLOSED, now, origin, reason)
+    elif wanted is not None and not wanted.value and not stands_open:
+        plan_opening(plan, before, now, origin, reason)
+    elif has_opened_itself and plan.entries:
+        # The timer's opening is written down first: a new end must not close the site again.
+        plan_opening(plan, before, now, origin, reason)
+        plan.action = Change.Action.SETTINGS
+        if end is not None:
+            plan.entries[END_KEY] = end
+    elif wanted is not None:
+        plan.entries[SWITCH_KEY] = wanted  # the row was broken, the switch stays where it is
+
+
+def plan_opening(
+    plan: Plan, before: Snapshot, now: dt.datetime, origin: Origin, reason: str
+) -> None:
+    """Open, and forget the expected end: it belonged to the closure that ends."""
+    plan.action = Change.Action.OPENED
+    plan.entries[SWITCH_KEY] = Entry()
+    plan.entries.pop(END_KEY, None)
+    if stored(before, END_KEY).value:
+        plan.entries[END_KEY] = Entry()
+    plan.control = {
+        "mode": Mode.OPEN.value,
+        "since": now,
+        "changed_by": origin.label,
+        "reason": storable(reason),
+        "open_at_end": False,
+    }
+
+
+def amended(
+    switch: Switch, until: dt.datetime | None, open_at_end: bool, reason: str
+) -> dict[str, Any]:
+    """What changes about a closure that has begun already."""
+    control: dict[str, Any] = {}
+    if until is not None and open_at_end != switch.open_at_end:
+        control["open_at_end"] = open_at_end
+    if reason and reason != switch.reason:
+        control["reason"] = storable(reason)
+    return control
+
+
+def next_generation(stored: int, now: dt.datetime) -> int:
+    """The number of a closure that ends logins.
+
+    Unix milliseconds at least, so that a number lost with a database never comes back and revives
+    old signed cookies; one more than the stored one at least, so that it grows whatever the clock.
+    """
+    return max(stored + 1, int(now.timestamp() * 1000))
