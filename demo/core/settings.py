@@ -119,6 +119,8 @@ MIDDLEWARE = [
 ]
 
 BACKSOON = {
+    # Above the sign on the maintenance page.
+    "BRAND": "Northlight Hosting",
     # A load balancer that gets 503 from its health check takes the process out of service.
     "EXEMPT": ["/healthz"],
     # Programs get their refusal as JSON, whether or not they ask for it.
