@@ -30,7 +30,7 @@ test: ## The whole suite: every installed Python and Django, servers, browser
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest
 
-test-fast: ## The part without servers and browser
+test-fast: ## The part without servers, browser and exhaustive lists of cases
 	@scripts/bootstrap.sh test
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest -m "not browser and not servers and not exhaustive"

@@ -21,7 +21,7 @@ from backsoon.testing import override_maintenance
 from tests.views_edges import NEW_PASSWORD, SlowBackend
 from tests.visitors import PASSWORD, Visitor
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.exhaustive]
 
 ENGINES = ["db", "cache", "cached_db", "file", "signed_cookies"]
 DAY = 86_400
