@@ -37,7 +37,7 @@ def open_again() -> None:
 def save(entries: Mapping[str, Mapping[str, Any]]) -> None:
     """Store settings: ``{key: {"value": …, "translations": {…}}}``."""
     from backsoon import services
-    from backsoon.store import Entry
+    from backsoon.snapshots import Entry
 
     services.save_settings({key: Entry(**entry) for key, entry in entries.items()})
 
@@ -55,7 +55,7 @@ def reset() -> None:
     """Open the site and forget every text and setting."""
     from backsoon import services
     from backsoon.definitions import DEFINITIONS
-    from backsoon.store import Entry
+    from backsoon.snapshots import Entry
 
     services.open_site()
     switch = services.SWITCH_KEY

@@ -31,7 +31,8 @@ from backsoon.management.commands.maintenance import SUB_COMMANDS, Command
 from backsoon.management.maintenance import examinations, words
 from backsoon.management.maintenance.console import ExitCode
 from backsoon.models import SettingType
-from backsoon.store import Snapshot, utc_now
+from backsoon.store import utc_now
+from backsoon.snapshots import Snapshot
 from tests import settings as test_settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,7 +22,7 @@ from .editing import SWITCH_KEY, definitions, shown, storable, stored
 from .exceptions import ConflictError
 from .models import Change
 from .signals import committed, state_changed
-from .store import Entry, Mark, Snapshot
+from .snapshots import Entry, Mark, Snapshot
 
 logger = logging.getLogger("backsoon")
 

@@ -11,6 +11,8 @@ import difflib
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -21,6 +23,8 @@ from django.utils.module_loading import import_string
 from .core.matching import Network, PathPattern, parse_network, parse_pattern
 
 SETTING = "BACKSOON"
+
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,12 @@ class Settings:
     get_user: Callable[[Any], Any] | None = None
     database: str = "default"
     poll: float = 1.0
+    lease: float = 5.0
+    on_store_loss: str = "keep"
+    listen: bool = True
+    redis_url: str = ""
+    state_dir: str = ""
+    outage_page: bool = False
 
 
 class _Wrong(Exception):
@@ -137,6 +147,29 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
+def _redis_url(value: Any) -> str:
+    if not isinstance(value, str) or (value and not value.startswith(REDIS_SCHEMES)):
+        schemes = ", ".join(f"{scheme}…" for scheme in REDIS_SCHEMES)
+        raise _Wrong(f"{value!r} is not the address of a Redis", f"It begins with {schemes}.")
+    if value and find_spec("redis") is None:
+        raise _Wrong(
+            "the package redis is not installed",
+            "Type: pip install 'django-backsoon[redis]', or leave REDIS_URL out.",
+        )
+    return value
+
+
+def _directory(value: Any) -> str:
+    if not isinstance(value, (str, Path)):
+        raise _Wrong(f"{value!r} is not a path", "Give the path of a directory on this host.")
+    if str(value) and not Path(value).is_absolute():
+        raise _Wrong(
+            f"{str(value)!r} is not absolute",
+            "Commands and servers start in different directories: write BASE_DIR / 'var'.",
+        )
+    return str(value)
+
+
 def _alias(value: Any) -> str:
     if not isinstance(value, str) or value not in django_settings.DATABASES:
         known = ", ".join(repr(alias) for alias in django_settings.DATABASES)
@@ -207,6 +240,12 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "GET_USER": _callable,
     "DATABASE": _alias,
     "POLL": _seconds,
+    "LEASE": _seconds,
+    "ON_STORE_LOSS": _choice("keep", "close"),
+    "LISTEN": _flag,
+    "REDIS_URL": _redis_url,
+    "STATE_DIR": _directory,
+    "OUTAGE_PAGE": _flag,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

@@ -12,7 +12,7 @@ from . import store
 from .definitions import BY_KEY, Definition, clean, from_row, messages_of, tidy
 from .exceptions import InvalidSettingError
 from .models import SystemSetting
-from .store import Entry, Snapshot
+from .snapshots import Entry, Snapshot
 
 SWITCH_KEY = "maintenance_mode"
 END_KEY = "maintenance_ends_at"

@@ -3,7 +3,7 @@
 Stand it right after ``SecurityMiddleware`` (and WhiteNoise). To be read aloud:
 
 - always: guard ``request.user``, so that an ended login is nobody's;
-- open: look, and pass on;
+- open: count in, look, pass on, count out;
 - closed: refuse at once whoever brings no pass and goes nowhere exempt; let the others down the
   stack, judge them where the user is known, and judge on the way out whatever came back unjudged,
   so that nothing leaves that was not admitted.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 
-from . import conf
+from . import conf, inflight
 from .gate import gate
 from .http import answers, lookups, sessions
 from .http.passage import Passage, give_pass_while_open
@@ -49,11 +49,10 @@ class MaintenanceModeMiddleware:
         if self.is_async:
             return self.__acall__(request)
         sessions.guard_user(request)
-        view = gate.view()
+        view = gate.enter(request)
         if view.state.is_open:
-            response: HttpResponseBase = self.get_response(request)
-            give_pass_while_open(request, response)
-            return response
+            return self._pass_on(request)
+        inflight.leave(request)
         passage = Passage.enter(request, view, lookups.token_user(request))
         if passage is None:
             return answers.refusal(request, view)
@@ -64,11 +63,10 @@ class MaintenanceModeMiddleware:
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         sessions.guard_user(request)
-        view = gate.view() if gate.knows else await sync_to_async(gate.view)()
+        view = gate.enter(request) if gate.knows else await sync_to_async(gate.enter)(request)
         if view.state.is_open:
-            response: HttpResponseBase = await self.get_response(request)
-            give_pass_while_open(request, response)
-            return response
+            return await self._apass_on(request)
+        inflight.leave(request)
         passage = Passage.enter(request, view, await lookups.atoken_user(request))
         if passage is None:
             return answers.refusal(request, view)
@@ -78,6 +76,33 @@ class MaintenanceModeMiddleware:
         if passage.leaves_without_query(request):
             return passage.leave(request, response)
         return await sync_to_async(passage.leave)(request, response)
+
+    def _pass_on(self, request: HttpRequest) -> HttpResponseBase:
+        """The site is open: nothing to do but to count the request out again."""
+        streaming = False
+        try:
+            response: HttpResponseBase = self.get_response(request)
+            give_pass_while_open(request, response)
+            streaming = response.streaming
+            if streaming:
+                inflight.leave_when_closed(request, response)
+        finally:
+            if not streaming:
+                inflight.leave(request)
+        return response
+
+    async def _apass_on(self, request: HttpRequest) -> HttpResponseBase:
+        streaming = False
+        try:
+            response: HttpResponseBase = await self.get_response(request)
+            give_pass_while_open(request, response)
+            streaming = response.streaming
+            if streaming:
+                inflight.leave_when_closed(request, response)
+        finally:
+            if not streaming:
+                inflight.leave(request)
+        return response
 
     def _process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any

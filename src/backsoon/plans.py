@@ -10,7 +10,7 @@ from .core.state import switch_mode
 from .core.vocabulary import Mode, Switch
 from .editing import END_KEY, SWITCH_KEY, storable, stored
 from .models import Change
-from .store import Entry, Snapshot
+from .snapshots import Entry, Snapshot
 
 
 def plan_closure(
@@ -78,6 +78,28 @@ def plan_opening(
         "reason": storable(reason),
         "open_at_end": False,
     }
+
+
+def plan_again(known: Snapshot, before: Snapshot) -> Plan:
+    """The switch as *known* says, for a database that has gone back to what *before* says."""
+    switch, end = known.policy.switch, known.policy.ends_at
+    return Plan(
+        action=Change.Action.NOTICED,
+        entries={
+            SWITCH_KEY: Entry("" if switch.mode is Mode.OPEN else "true"),
+            END_KEY: Entry(end.isoformat() if end is not None else ""),
+        },
+        control={
+            "mode": switch.mode.value,
+            "since": switch.since,
+            "changed_by": switch.by,
+            "reason": switch.reason,
+            "open_at_end": switch.open_at_end,
+            "generation": max(known.policy.generation, before.policy.generation),
+            "epoch": known.mark.epoch + 1,
+            "revision": max(known.mark.revision, before.mark.revision) + 1,
+        },
+    )
 
 
 def amended(

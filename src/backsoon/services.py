@@ -33,9 +33,16 @@ from .editing import (
 )
 from .exceptions import ConflictError, InvalidSettingError
 from .models import Change, SystemSetting
-from .plans import amended, next_generation, plan_closure, plan_opening, plan_switching
+from .plans import (
+    amended,
+    next_generation,
+    plan_again,
+    plan_closure,
+    plan_opening,
+    plan_switching,
+)
 from .signals import committed
-from .store import Entry, Mark, Snapshot
+from .snapshots import Entry, Mark, Snapshot
 
 __all__ = [
     "CODE",
@@ -53,6 +60,7 @@ __all__ = [
     "maintenance",
     "next_generation",
     "open_site",
+    "reassert",
     "save_settings",
 ]
 
@@ -193,6 +201,24 @@ def adopt_outside_change() -> Outcome | None:
     plan.action = Change.Action.NOTICED
     try:
         return carry_out(plan, before, origin, "", now)
+    except ConflictError:
+        return None
+
+
+def reassert(known: Snapshot) -> Outcome | None:
+    """Write the switch as *known* again, where the database has gone back behind it.
+
+    After a backup was restored or rows were deleted the database says what was true once. The
+    higher epoch is the later decision; what it decided is stored again, under an epoch above both.
+    ``None`` when there is nothing to do, also because another process was faster.
+    """
+    before = store.load()
+    if before.mark.epoch >= known.mark.epoch:
+        return None
+    origin = Origin(name="", channel=Change.Channel.DATABASE)
+    reason = _("The database had forgotten this: it was restored, or rows were deleted.")
+    try:
+        return carry_out(plan_again(known, before), before, origin, reason, store.utc_now())
     except ConflictError:
         return None
 

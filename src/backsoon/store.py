@@ -1,33 +1,26 @@
-"""Reading and writing whole snapshots of what is stored.
-
-A snapshot is one consistent reading. Values that somebody broke by hand in the table never reach
-anybody: the default stands in, and the snapshot names the problem.
-"""
+"""Reading and writing whole snapshots of what is stored."""
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.conf import settings as django_settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, ProgrammingError, connections, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils.connection import ConnectionDoesNotExist
 
 from . import conf
-from .core.state import switch_mode
-from .core.vocabulary import Mode, Notice, Policy, Switch, Window
-from .definitions import BY_KEY, DEFINITIONS, Definition, clean, messages_of, parse_moment
+from .definitions import Definition
 from .exceptions import NotMigratedError, StoreUnavailableError
 from .models import Maintenance, SystemSetting
+from .snapshots import Entry, Mark, Snapshot, snapshot_of
 
 logger = logging.getLogger("backsoon")
 
@@ -42,47 +35,12 @@ WATCHER_TIMEOUT_MS = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What is stored for one setting; a text equal to the default is stored as ``""`` here."""
+class Pulse:
+    """What the watcher asks for at each tick."""
 
-    value: str = ""
-    translations: Mapping[str, str] = field(default_factory=dict)
-
-    def digest(self) -> str:
-        """A short fingerprint: equal entries have equal ones."""
-        text = json.dumps([self.value, sorted(self.translations.items())])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A stored value that cannot be used."""
-
-    key: str
-    value: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The numbers that tell whether anything changed."""
-
-    epoch: int = 0
-    revision: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One consistent reading of everything that is stored."""
-
-    policy: Policy = field(default_factory=Policy)
-    windows: tuple[Window, ...] = ()
     mark: Mark = field(default_factory=Mark)
-    entries: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
-    broken: tuple[Broken, ...] = ()
-    missing: tuple[str, ...] = ()
-    changed_outside: bool = False
-    """Whether the switch was set in the table by other hands than ours."""
+    now: dt.datetime | None = None
+    """The database's clock; ``None`` where it is this machine's own, or not in UTC for sure."""
 
 
 def alias() -> str:
@@ -105,16 +63,32 @@ def translated_errors() -> Iterator[None]:
 
 def read_mark() -> Mark:
     """The numbers, by one tiny query. Raises :class:`StoreUnavailableError`."""
+    return read_pulse().mark
+
+
+def read_pulse() -> Pulse:
+    """The numbers and the database's clock, by one tiny query.
+
+    Raises :class:`StoreUnavailableError`.
+    """
     with translated_errors(), _bounded():
-        row = _control_rows().values_list("epoch", "revision").first()
-    return Mark(*row) if row else Mark()
+        columns = ["epoch", "revision", *([Now()] if _has_a_clock() else [])]
+        row = _control_rows().values_list(*columns).first()
+    if not row:
+        return Pulse()
+    epoch, revision, *now = row
+    return Pulse(Mark(epoch, revision), now[0] if now else None)
+
+
+def _has_a_clock() -> bool:
+    return connections[alias()].vendor == "postgresql" and django_settings.USE_TZ
 
 
 def load() -> Snapshot:
     """Everything, by three queries. Raises :class:`StoreUnavailableError`."""
     with translated_errors(), _bounded():
         try:
-            return _snapshot(*_read_rows())
+            return snapshot_of(*_read_rows(), utc_now())
         except (AttributeError, TypeError, ValueError) as error:
             # SQLite keeps a word in a column of numbers or dates if somebody puts it there.
             raise StoreUnavailableError(
@@ -146,9 +120,11 @@ def _revision(control: Maintenance | None) -> object:
 def swap_control(seen: Mark, **changes: Any) -> bool:
     """Compare-and-swap of the switch on the epoch; false when somebody else was faster.
 
-    Call it first in a transaction: it takes the write lock before anything is read.
+    The epoch becomes the next one unless *changes* names a higher one. Call it first in a
+    transaction: it takes the write lock before anything is read.
     """
-    return _update_control({"epoch": seen.epoch}, epoch=seen.epoch + 1, **changes)
+    changes.setdefault("epoch", seen.epoch + 1)
+    return _update_control({"epoch": seen.epoch}, **changes)
 
 
 def bump_revision() -> None:
@@ -159,7 +135,7 @@ def bump_revision() -> None:
 def _update_control(condition: Mapping[str, Any], **changes: Any) -> bool:
     # Writing before reading: a transaction on SQLite that reads first and writes later fails at
     # once, without waiting, when another writer came in between.
-    changes["revision"] = F("revision") + 1
+    changes.setdefault("revision", F("revision") + 1)
     rows = _control_rows()
     if rows.filter(**condition).update(**changes):
         return True
@@ -249,106 +225,6 @@ def _tables_are_missing() -> bool:
     except Exception:  # noqa: BLE001  (whatever happens here, the database did not answer)
         return False
     return Maintenance._meta.db_table not in tables
-
-
-# -- From rows to core values ------------------------------------------------------------------
-
-
-def _snapshot(control: Maintenance | None, rows: Mapping[str, SystemSetting]) -> Snapshot:
-    broken: list[Broken] = []
-    entries = {key: _entry(key, rows, broken) for key in {*BY_KEY, *rows}}
-    told = _told_by_the_row(rows.get("maintenance_mode"))
-    try:
-        switch = control.to_core() if control else Switch()
-    except ValueError as error:
-        broken.append(Broken("mode", control.mode if control else "", str(error)))
-        switch = Switch(mode=Mode.CLOSED)
-    changed_outside = told is not None and told != (switch.mode is not Mode.OPEN)
-    if changed_outside:
-        switch = Switch(mode=Mode.CLOSED if told else Mode.OPEN)
-    ends_at = entries["maintenance_ends_at"].value
-    policy = Policy(
-        switch=switch,
-        ends_at=parse_moment(ends_at) if ends_at else None,
-        generation=int(control.generation) if control else 0,
-        notices=notices(entries),
-    )
-    # Not what a missing or broken row would default to: that might be the opposite of the truth.
-    stands_open = switch_mode(policy, utc_now()) is Mode.OPEN
-    entries["maintenance_mode"] = Entry() if stands_open else Entry("true")
-    return Snapshot(
-        policy=policy,
-        mark=Mark(int(control.epoch), int(control.revision)) if control else Mark(),
-        entries=MappingProxyType(entries),
-        broken=tuple(broken),
-        missing=tuple(d.key for d in DEFINITIONS if d.key not in rows),
-        changed_outside=changed_outside,
-    )
-
-
-def _told_by_the_row(row: SystemSetting | None) -> bool | None:
-    """What the row of the switch says; ``None`` when it is missing or broken: that must not open
-    a closed site, so then only the control row counts.
-    """
-    return {"true": True, "false": False}.get(row.value.strip().lower()) if row else None
-
-
-def _entry(key: str, rows: Mapping[str, SystemSetting], broken: list[Broken]) -> Entry:
-    row = rows.get(key)
-    if row is None:
-        return Entry()
-    definition = BY_KEY.get(key)
-    if definition is None:
-        return Entry(row.value, _texts(row.translations))
-    value = _usable(definition, row.value, broken)
-    translations: dict[str, str] = {}
-    if definition.translatable:
-        if not isinstance(row.translations, dict):
-            broken.append(Broken(key, str(row.translations)[:100], "translations are no object"))
-        for code, text in _texts(row.translations).items():
-            translations[code] = _usable(definition, text, broken)
-    return Entry(
-        definition.canonical(value), {code: text for code, text in translations.items() if text}
-    )
-
-
-def _usable(definition: Definition, text: str, broken: list[Broken]) -> str:
-    try:
-        return clean(definition, text)
-    except ValidationError as error:
-        broken.append(Broken(definition.key, text[:100], " ".join(messages_of(error))))
-        return ""
-
-
-def _texts(translations: object) -> dict[str, str]:
-    if not isinstance(translations, dict):
-        return {}
-    return {
-        str(code): text for code, text in translations.items() if isinstance(text, str) and text
-    }
-
-
-def notices(entries: Mapping[str, Entry]) -> Mapping[str, Notice]:
-    """The texts by language, from stored entries (all keys of ours have to be there)."""
-    codes = {code for entry in entries.values() for code in entry.translations}
-
-    def text(key: str, code: str) -> str:
-        return entries[key].translations.get(code) or entries[key].value
-
-    return MappingProxyType(
-        {
-            code: Notice(
-                title=text("maintenance_title", code),
-                message=text("maintenance_message", code),
-                button_url=entries["maintenance_url"].value,
-                button_text=text("maintenance_button_text", code),
-                image_url=entries["maintenance_image_url"].value,
-                icon=entries["maintenance_icon"].value,
-                contact=entries["maintenance_contact"].value,
-            )
-            for code in {"", *codes}
-        }
-    )
 
 
 def utc_now() -> dt.datetime:

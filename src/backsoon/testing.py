@@ -18,7 +18,7 @@ from .core.vocabulary import Mode, Notice, Policy, Switch
 from .gate import gate
 from .http import passes
 from .services import next_generation
-from .store import Snapshot
+from .snapshots import Snapshot
 
 if TYPE_CHECKING:
     from django.test import AsyncClient, Client

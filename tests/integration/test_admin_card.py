@@ -16,6 +16,7 @@ from backsoon.admin import status
 from backsoon.core.vocabulary import Mode, State, Why
 from backsoon.exceptions import StoreUnavailableError
 from backsoon.models import Change, SystemSetting
+from backsoon.snapshots import Snapshot
 from backsoon.testing import override_maintenance
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def test_staff_read_the_state_but_not_who_and_why(staff: User) -> None:
 def test_the_card_survives_a_database_that_is_away(
     boss: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> store.Snapshot:
+    def fail() -> Snapshot:
         raise StoreUnavailableError("gone")
 
     monkeypatch.setattr(store, "load", fail)
@@ -206,7 +207,7 @@ def test_other_pages_have_a_bar_while_closed_and_none_while_open(boss: Client) -
 
 
 def test_the_bar_asks_no_database(boss: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> store.Snapshot:
+    def fail() -> Snapshot:
         raise AssertionError("the bar must not read")
 
     text_of(boss)  # from here on the browser has its pass

@@ -12,7 +12,7 @@ from django.test import Client
 from backsoon import services
 from backsoon.admin.history import differences
 from backsoon.models import Change
-from backsoon.store import Entry
+from backsoon.snapshots import Entry
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

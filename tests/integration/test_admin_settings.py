@@ -14,7 +14,7 @@ from backsoon import services, store
 from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import StoreUnavailableError
 from backsoon.models import Change, SystemSetting
-from backsoon.store import Entry
+from backsoon.snapshots import Entry
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -13,6 +13,7 @@ from backsoon import services, store
 from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import StoreUnavailableError
 from backsoon.models import Change
+from backsoon.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -196,7 +197,7 @@ def test_of_two_who_flip_at_once_the_second_is_told(
 ) -> None:
     load, readings = store.load, []
 
-    def load_and_be_overtaken() -> store.Snapshot:
+    def load_and_be_overtaken() -> Snapshot:
         snapshot = load()
         readings.append(snapshot)
         if len(readings) == 1:

@@ -15,6 +15,7 @@ from django.utils import translation
 from backsoon import services, store
 from backsoon.core.vocabulary import Mode, Policy, Switch, Window
 from backsoon.models import Change, Maintenance
+from backsoon.snapshots import Snapshot
 from tests.integration.commands import failing_database, run, stop_the_clock
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +42,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
     def let(act: Callable[[], object]) -> None:
         load = store.load
 
-        def load_and_be_overtaken() -> store.Snapshot:
+        def load_and_be_overtaken() -> Snapshot:
             monkeypatch.setattr(store, "load", load)
             snapshot = load()
             act()
@@ -385,9 +386,7 @@ def test_off_says_when_a_planned_window_keeps_the_site_closed(
     noon: dt.datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = dt.timedelta(hours=1)
-    planned = store.Snapshot(
-        policy=Policy(switch=Switch()), windows=(Window(noon - hour, noon + hour),)
-    )
+    planned = Snapshot(policy=Policy(switch=Switch()), windows=(Window(noon - hour, noon + hour),))
     monkeypatch.setattr(store, "load", lambda: planned)
     result = run("off")
     assert result.code == 0

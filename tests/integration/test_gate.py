@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import override_settings
 
+from backsoon import environment, keeper, services, store
 from backsoon import gate as gate_module
-from backsoon import services, store
+from backsoon.clock import since_boot
 from backsoon.core.vocabulary import Mode, Policy, Switch, Why, Window
 from backsoon.exceptions import NotMigratedError, StoreUnavailableError
-from backsoon.gate import FULL_READING_SECONDS, Gate, gate
-from backsoon.models import Change, SystemSetting
-from backsoon.store import Mark, Snapshot
+from backsoon.gate import Gate, gate
+from backsoon.keeper import FULL_READING_SECONDS
+from backsoon.models import Change, Maintenance, SystemSetting
+from backsoon.snapshots import Mark, Snapshot
 from backsoon.watcher import Watcher
 
 UTC = dt.UTC
@@ -39,9 +42,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dt.datetime], None]:
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Gate:
     """A gate of a process that serves, not of a test."""
-    monkeypatch.setattr(gate_module, "in_test_environment", lambda: False)
+    monkeypatch.setattr(environment, "in_test_environment", lambda: False)
     one = Gate()
-    monkeypatch.setattr(one.watcher, "start", one._look)  # the first tick, in this thread
+    monkeypatch.setattr(one.watcher, "start", one.keeper.look)  # the first tick, in this thread
     monkeypatch.setattr(gate_module, "FIRST_READING_SECONDS", 0.0)
     return one
 
@@ -114,7 +117,7 @@ def test_a_process_reads_before_its_first_answer(fresh: Gate) -> None:
 def test_a_process_that_never_read_anything_is_closed(
     fresh: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "load", _unavailable)
+    monkeypatch.setattr(store, "read_pulse", _unavailable)
     state = fresh.view().state
     assert (state.mode, state.why) == (Mode.CLOSED, Why.UNKNOWN)
     assert not fresh.store_is_reachable
@@ -123,7 +126,7 @@ def test_a_process_that_never_read_anything_is_closed(
 def test_before_the_tables_exist_the_site_is_open_and_the_log_says_what_to_do(
     fresh: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(store, "load", _not_migrated)
+    monkeypatch.setattr(store, "read_pulse", _not_migrated)
     with caplog.at_level(logging.WARNING, logger="backsoon"):
         assert fresh.view().state.mode is Mode.OPEN
     assert "manage.py migrate" in caplog.text
@@ -147,7 +150,7 @@ def test_a_look_that_finds_nothing_new_costs_one_tiny_query(
 ) -> None:
     fresh.view()
     with django_assert_num_queries(1) as captured:
-        fresh._look()
+        fresh.keeper.look()
     assert captured.captured_queries[0]["sql"].count("JOIN") == 0
 
 
@@ -155,11 +158,11 @@ def test_a_look_that_finds_nothing_new_costs_one_tiny_query(
 def test_a_look_sees_what_another_process_changed(fresh: Gate) -> None:
     fresh.view()
     services.close_site(message="Elsewhere")
-    fresh._look()
+    fresh.keeper.look()
     assert fresh.view().state.mode is Mode.CLOSED
     assert fresh.view().snapshot.policy.notice("en").message == "Elsewhere"
     services.open_site()
-    fresh._look()
+    fresh.keeper.look()
     assert fresh.view().state.mode is Mode.OPEN
 
 
@@ -170,12 +173,12 @@ def test_rows_changed_behind_our_back_are_noticed_and_made_a_whole_closure(
     services.init_defaults()
     fresh.view()
     SystemSetting.objects.filter(key="maintenance_mode").update(value="true")
-    fresh._look()
+    fresh.keeper.look()
     assert fresh.view().state.mode is Mode.OPEN  # nothing told, and the next full reading is ahead
-    later = time.monotonic() + FULL_READING_SECONDS
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    fresh._look()
-    fresh._look()
+    later = since_boot() + FULL_READING_SECONDS
+    monkeypatch.setattr(keeper, "since_boot", lambda: later)
+    fresh.keeper.look()
+    fresh.keeper.look()
     state = fresh.view().state
     assert state.mode is Mode.CLOSED
     assert state.generation > 0  # logins have ended, as with any closure
@@ -192,14 +195,14 @@ def test_when_the_database_goes_the_last_known_state_stays_and_the_log_says_so_o
     services.close_site()
     fresh.view()
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, logger="backsoon"):
-        patch.setattr(store, "read_mark", _unavailable)
+        patch.setattr(store, "read_pulse", _unavailable)
         patch.setattr(store, "load", _unavailable)
-        fresh._look()
-        fresh._look()
+        fresh.keeper.look()
+        fresh.keeper.look()
         assert fresh.view().state.mode is Mode.CLOSED
     assert caplog.text.count("cannot be read") == 1
     services.open_site()
-    fresh._look()
+    fresh.keeper.look()
     assert fresh.view().state.mode is Mode.OPEN
 
 
@@ -304,3 +307,186 @@ def _unavailable(*args: Any) -> Any:
 
 def _not_migrated(*args: Any) -> Any:
     raise NotMigratedError("no tables")
+
+
+# -- The lease ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def boot_clock(monkeypatch: pytest.MonkeyPatch, fresh: Gate) -> Callable[[float], None]:
+    """Moves the clock that leases are measured with, by seconds from now."""
+    begin = since_boot()
+    now = [begin]
+
+    def read() -> float:
+        return now[0]
+
+    monkeypatch.setattr(keeper, "since_boot", read)
+    monkeypatch.setattr(gate_module, "since_boot", read)
+
+    def set_to(seconds: float) -> None:
+        now[0] = begin + seconds
+
+    return set_to
+
+
+@pytest.mark.django_db
+def test_without_the_database_an_open_site_stays_open_by_default(
+    fresh: Gate, boot_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh.view()
+    monkeypatch.setattr(store, "read_pulse", _unavailable)
+    boot_clock(86_400)
+    fresh.keeper.look()
+    assert fresh.view().state.is_open
+
+
+@pytest.mark.django_db
+@override_settings(BACKSOON={"ON_STORE_LOSS": "close", "LEASE": 5})
+def test_with_on_store_loss_close_the_site_closes_when_the_lease_runs_out_and_opens_again(
+    fresh: Gate, boot_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fresh.view().state.is_open
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read_pulse", _unavailable)
+        boot_clock(4.9)
+        fresh.keeper.look()
+        assert fresh.view().state.is_open
+        boot_clock(5)
+        state = fresh.view().state
+        assert (state.mode, state.why) == (Mode.CLOSED, Why.UNKNOWN)
+    fresh.keeper.look()
+    assert fresh.view().state.is_open
+
+
+@pytest.mark.django_db
+@override_settings(BACKSOON={"ON_STORE_LOSS": "close", "LEASE": 5})
+def test_a_lease_counts_from_the_sending_of_the_question_not_from_the_answer(
+    fresh: Gate, boot_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_pulse = store.read_pulse
+
+    def read_slowly() -> Any:
+        boot_clock(3)
+        return read_pulse()
+
+    monkeypatch.setattr(store, "read_pulse", read_slowly)
+    assert fresh.view().state.is_open
+    boot_clock(5)
+    assert not fresh.view().state.is_open
+
+
+@pytest.mark.django_db
+@override_settings(BACKSOON={"ON_STORE_LOSS": "close", "LEASE": 5})
+def test_a_closed_site_whose_lease_runs_out_keeps_its_texts_and_its_ended_logins(
+    fresh: Gate, boot_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.close_site(message="Moving house")
+    generation = fresh.view().state.generation
+    boot_clock(6)
+    view = fresh.view()
+    assert view.state.why is Why.UNKNOWN
+    assert view.state.generation == generation > 0
+    assert view.snapshot.policy.notice("en").message == "Moving house"
+
+
+@pytest.mark.django_db
+def test_while_nothing_changes_every_view_has_the_same_snapshot_and_state(
+    fresh: Gate, boot_clock: Callable[[float], None]
+) -> None:
+    services.close_site(until=store.utc_now() + dt.timedelta(hours=1))
+    first = fresh.view()
+    for seconds in (1, 2, FULL_READING_SECONDS + 2):
+        boot_clock(seconds)
+        fresh.keeper.look()
+        view = fresh.view()
+        assert view.snapshot is first.snapshot
+        assert view.state is first.state
+
+
+@pytest.mark.django_db
+def test_a_database_that_does_not_answer_in_time_counts_as_away(
+    fresh: Gate, boot_clock: Callable[[float], None]
+) -> None:
+    fresh.view()
+    assert fresh.store_is_reachable
+    boot_clock(2.5)  # the interval is one second
+    assert not fresh.store_is_reachable
+
+
+@pytest.mark.django_db
+def test_the_time_of_day_is_the_databases_so_that_a_wrong_clock_here_opens_nothing(
+    fresh: Gate, boot_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = store.utc_now()
+    services.close_site(until=there + dt.timedelta(minutes=30), open_at_end=True)
+    mark = store.read_mark()
+    monkeypatch.setattr(store, "read_pulse", lambda: store.Pulse(mark, there))
+    monkeypatch.setattr(time, "time", lambda: there.timestamp() + 3_600)
+    assert fresh.view().state.mode is Mode.CLOSED
+    fresh.keeper.look()
+    assert fresh.view().state.mode is Mode.CLOSED
+
+
+# -- A database that went back -----------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_restored_backup_that_says_open_does_not_open_a_closed_site(
+    fresh: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.init_defaults()
+    backup = Maintenance.objects.values().get()
+    services.close_site(message="Migrating", reason="new schema")
+    known = fresh.view()
+    Maintenance.objects.update(**backup)
+    SystemSetting.objects.filter(key="maintenance_mode").update(value="false")
+    with caplog.at_level(logging.ERROR, logger="backsoon"):
+        fresh.keeper.look()
+    assert fresh.view().state.mode is Mode.CLOSED
+    assert "restored from a backup" in caplog.text
+    stored = store.load()
+    assert stored.policy.switch.mode is Mode.CLOSED
+    assert stored.mark.epoch > known.snapshot.mark.epoch
+    assert stored.policy.generation == known.state.generation
+    assert stored.policy.switch.reason == "new schema"
+    assert not stored.changed_outside
+    fresh.keeper.look()
+    assert fresh.view().snapshot.mark == stored.mark
+    services.open_site()
+    fresh.keeper.look()
+    assert fresh.view().state.is_open
+
+
+@pytest.mark.django_db
+def test_a_control_row_that_somebody_deleted_is_written_again(fresh: Gate) -> None:
+    services.close_site()
+    fresh.view()
+    Maintenance.objects.all().delete()
+    fresh.keeper.look()
+    assert fresh.view().state.mode is Mode.CLOSED
+    assert store.load().policy.switch.mode is Mode.CLOSED
+
+
+@pytest.mark.django_db
+def test_two_processes_that_know_the_same_write_it_again_once(fresh: Gate) -> None:
+    services.close_site()
+    known = store.load()
+    Maintenance.objects.update(epoch=0, revision=0, mode="open")
+    assert services.reassert(known) is not None
+    assert services.reassert(known) is None
+    assert Change.objects.filter(action=Change.Action.NOTICED).count() == 1
+
+
+@pytest.mark.django_db
+def test_a_database_that_went_back_and_cannot_be_written_opens_nothing(
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.close_site()
+    fresh.view()
+    Maintenance.objects.update(epoch=0, revision=0, mode="open")
+    SystemSetting.objects.filter(key="maintenance_mode").update(value="false")
+    monkeypatch.setattr(services, "reassert", _unavailable)
+    for _tick in range(3):
+        fresh.keeper.look()
+        assert fresh.view().state.mode is Mode.CLOSED

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from backsoon.core.vocabulary import Mode, State, Why
 from backsoon.gate import View, gate
 from backsoon.http import passes
-from backsoon.store import Snapshot
+from backsoon.snapshots import Snapshot
 from backsoon.testing import override_maintenance
 from tests.visitors import PASSWORD, Visitor
 

@@ -28,7 +28,7 @@ from backsoon.core.vocabulary import Mode, Notice, Policy, Switch
 from backsoon.gate import gate
 from backsoon.http import answers, icons, pages, routes
 from backsoon.signals import page_broken
-from backsoon.store import Mark, Snapshot
+from backsoon.snapshots import Mark, Snapshot
 from backsoon.testing import give_pass, override_maintenance
 
 SINCE = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)

@@ -21,14 +21,14 @@ from django.db import OperationalError, connections
 from django.test import override_settings
 from django.urls import clear_script_prefix, set_script_prefix
 
+from backsoon import environment, keeper, services, store
 from backsoon import gate as gate_module
-from backsoon import services, store
 from backsoon.core.vocabulary import Mode, Notice, Policy, State, Switch, Why
 from backsoon.exceptions import StoreUnavailableError
 from backsoon.gate import Gate, View, gate
 from backsoon.http import pages, passes, routes
 from backsoon.models import Change, SystemSetting
-from backsoon.store import Mark, Snapshot
+from backsoon.snapshots import Mark, Snapshot
 from backsoon.testing import give_pass, override_maintenance
 from backsoon.watcher import Watcher
 from tests.visitors import Visitor
@@ -116,7 +116,7 @@ def test_the_watcher_tries_again_when_its_start_fails() -> None:
 def test_a_watcher_that_hangs_does_not_hold_up_whoever_switches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gate_module, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(keeper, "PATIENCE_SECONDS", 0.01)
     gate.view()
     hangs, network_is_back = threading.Event(), threading.Event()
     load = store.load
@@ -129,7 +129,7 @@ def test_a_watcher_that_hangs_does_not_hold_up_whoever_switches(
         raise StoreUnavailableError("the network was gone")
 
     monkeypatch.setattr(store, "load", load_or_hang)
-    watcher = threading.Thread(target=gate._look)
+    watcher = threading.Thread(target=gate.keeper.look)
     watcher.start()
     try:
         assert hangs.wait(PATIENCE)
@@ -166,7 +166,7 @@ def test_the_first_reading_is_kept_when_it_comes_as_the_wait_for_it_ends(
         def _view(self, view: View | None) -> None:
             self.__dict__["known"] = view
 
-    monkeypatch.setattr(gate_module, "in_test_environment", lambda: False)
+    monkeypatch.setattr(environment, "in_test_environment", lambda: False)
     monkeypatch.setattr(gate_module, "FIRST_READING_SECONDS", 0.0)
     late = LateGate()
     monkeypatch.setattr(late.watcher, "start", lambda: setattr(late, "expected", True))

@@ -39,7 +39,7 @@ from backsoon.services import (
     save_settings,
 )
 from backsoon.signals import state_changed
-from backsoon.store import Entry, Mark
+from backsoon.snapshots import Entry, Mark, Snapshot
 from tests.integration.databases import backsoon_in
 
 SWITCH, TITLE, MESSAGE, END = (
@@ -359,7 +359,7 @@ def meet_after_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     load, barrier = store.load, threading.Barrier(2, timeout=10)
     waiting = threading.local()
 
-    def load_and_meet() -> store.Snapshot:
+    def load_and_meet() -> Snapshot:
         snapshot = load()
         a_helper = threading.current_thread() is not threading.main_thread()
         if a_helper and not getattr(waiting, "is_over", False):
@@ -920,7 +920,7 @@ def test_a_block_does_not_take_for_its_own_what_somebody_closed_while_it_began(
 ) -> None:
     load = store.load
 
-    def somebody_closes_after_the_first_reading() -> store.Snapshot:
+    def somebody_closes_after_the_first_reading() -> Snapshot:
         snapshot = load()
         monkeypatch.setattr(store, "load", load)
         close_site(origin=ANN, reason="fire")

@@ -22,7 +22,7 @@ from backsoon.definitions import BY_KEY, DEFINITIONS
 from backsoon.exceptions import NotMigratedError, StoreUnavailableError
 from backsoon.gate import gate
 from backsoon.models import Maintenance, SystemSetting
-from backsoon.store import Entry, Mark
+from backsoon.snapshots import Entry, Mark
 from tests.integration.databases import ALIAS, backsoon_in
 
 SWITCH = "maintenance_mode"

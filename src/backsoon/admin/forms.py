@@ -27,7 +27,7 @@ from backsoon import store
 from backsoon.definitions import BY_KEY, Definition
 from backsoon.http import icons
 from backsoon.models import SettingType
-from backsoon.store import Entry, Snapshot
+from backsoon.snapshots import Entry, Snapshot
 
 from .fields import MomentField, as_local, field_for
 

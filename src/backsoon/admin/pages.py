@@ -26,7 +26,7 @@ from backsoon.exceptions import ConflictError, InvalidSettingError, StoreUnavail
 from backsoon.http.users import is_administrator, may_change
 from backsoon.models import Change, SettingType, SystemSetting
 from backsoon.services import Origin
-from backsoon.store import Mark, Snapshot
+from backsoon.snapshots import Mark, Snapshot
 
 from . import status
 from .forms import SettingsForm, SwitchForm, group_label, name_of

@@ -21,7 +21,7 @@ from backsoon.definitions import BY_KEY, Definition, clean, languages, parse_mom
 from backsoon.gate import gate
 from backsoon.http import pages
 from backsoon.http.users import is_administrator, may_change
-from backsoon.store import Entry, Snapshot
+from backsoon.snapshots import Entry, Snapshot, notices
 
 from .forms import SettingsForm
 from .pages import read_definitions
@@ -62,7 +62,7 @@ def with_entries(snapshot: Snapshot, typed: Mapping[str, Entry]) -> Snapshot:
     policy = dataclasses.replace(
         snapshot.policy,
         ends_at=parse_moment(ends_at) if ends_at else None,
-        notices=store.notices(entries),
+        notices=notices(entries),
     )
     return dataclasses.replace(snapshot, policy=policy)
 

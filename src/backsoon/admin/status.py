@@ -25,7 +25,7 @@ from backsoon.http.users import is_administrator, may_change
 
 if TYPE_CHECKING:
     from backsoon.core.vocabulary import State
-    from backsoon.store import Snapshot
+    from backsoon.snapshots import Snapshot
 
 VIEW_HISTORY = "backsoon.view_change"
 

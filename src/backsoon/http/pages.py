@@ -28,7 +28,7 @@ from backsoon.core.vocabulary import Mode, Notice, State
 from backsoon.definitions import BY_KEY, languages
 from backsoon.gate import View
 from backsoon.signals import page_broken
-from backsoon.store import Snapshot
+from backsoon.snapshots import Snapshot
 
 from . import icons, routes
 from .fallback_page import fallback_html

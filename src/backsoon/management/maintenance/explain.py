@@ -27,6 +27,7 @@ from backsoon.core.vocabulary import Facts, Mode, State, UserKind, Why
 from backsoon.gate import View
 from backsoon.http import answers, facts
 from backsoon.http.users import kind_of
+from backsoon.snapshots import Snapshot
 
 from . import words
 from .console import ExitCode, plain_text, usage_error
@@ -104,7 +105,7 @@ def _view(*, closed: bool) -> tuple[View, bool]:
     now = store.utc_now()
     if closed:
         state = State(Mode.CLOSED, Why.SWITCH, since=now)
-        return View(store.Snapshot(), state, _NEVER), True
+        return View(Snapshot(), state, _NEVER), True
     snapshot = store.load()
     return View(snapshot, resolve_state(snapshot.policy, snapshot.windows, now), _NEVER), False
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from backsoon.services import Outcome
+    from backsoon.snapshots import Mark
 
     from .console import Console
 
@@ -45,7 +46,7 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
     console.answer(data, _lines(outcome, Switch(Mode.OPEN, since)))
 
 
-def _open(options: Mapping[str, Any], expected: store.Mark) -> Outcome:
+def _open(options: Mapping[str, Any], expected: Mark) -> Outcome:
     return services.open_site(origin=origin(), reason=options["reason"] or "", expected=expected)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from backsoon.services import Outcome
-    from backsoon.store import Snapshot
+    from backsoon.snapshots import Snapshot
 
     from .console import Console
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from argparse import ArgumentParser
 
+    from backsoon.snapshots import Snapshot
+
     from .console import Console
 
 HELP = "Say whether the site is open, since when, why and until when."
@@ -58,7 +60,7 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
         sys.exit(int(code))
 
 
-def _lines(snapshot: store.Snapshot, state: State, now: dt.datetime) -> Iterator[str]:
+def _lines(snapshot: Snapshot, state: State, now: dt.datetime) -> Iterator[str]:
     switch = snapshot.policy.switch
     yield words.state_line(state, snapshot.mark, switch, now)
     details = {
@@ -76,7 +78,7 @@ def _lines(snapshot: store.Snapshot, state: State, now: dt.datetime) -> Iterator
     yield from _warnings(snapshot)
 
 
-def _warnings(snapshot: store.Snapshot) -> Iterator[str]:
+def _warnings(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.changed_outside:
         yield "  The switch was set in the table by other hands; running processes record it."
     for problem in snapshot.broken:

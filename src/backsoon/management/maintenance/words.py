@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from backsoon.core.vocabulary import Mode, State, Switch, Why
-from backsoon.store import Mark
+from backsoon.snapshots import Mark
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 

@@ -1,0 +1,208 @@
+"""How a process learns: what the watcher does at each tick.
+
+It reads the numbers, and everything if they moved; it renews the lease; and it keeps quiet about
+nothing that an operator should know. What it finds it gives to the gate.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from django.db import connections
+
+from . import conf, environment, services, store
+from .clock import since_boot
+from .core import lease
+from .exceptions import BacksoonError, NotMigratedError, StoreUnavailableError
+from .snapshots import Mark, Snapshot
+
+logger = logging.getLogger("backsoon")
+
+PATIENCE_SECONDS = 1.0
+"""How long somebody who has just switched waits for a reading that is under way."""
+
+FULL_READING_SECONDS = 10.0
+"""How often everything is read again, so that rows changed behind our back are noticed."""
+
+SLACK_SECONDS = 1.0
+"""How much later than its interval a reading may come before the database counts as hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """When a reading was made, on the clocks that matter."""
+
+    lease_end: float
+    """Until when it may be acted on, by :data:`backsoon.clock.since_boot`."""
+    offset: float
+    """What to add to :data:`backsoon.clock.since_boot` for the time of day (Unix seconds)."""
+
+
+class Holder(Protocol):
+    """Where the keeper puts what it learnt: the gate."""
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What was read last; ``None`` while nothing is known."""
+
+    def install(self, snapshot: Snapshot, reading: Reading | None = None) -> object:
+        """Know *snapshot* from now on."""
+
+    def renew(self, reading: Reading) -> None:
+        """What is known is still true."""
+
+    def admit_ignorance(self) -> None:
+        """Nothing could be learnt: whoever waits for it need not wait any longer."""
+
+
+class Keeper:
+    """Reads for a gate. One for each process."""
+
+    def __init__(self, holder: Holder) -> None:
+        self._holder = holder
+        self._reading = threading.RLock()
+        self._read_fully_at = lease.NEVER
+        self._reached_at: float | None = None
+        self._reachable = True
+        self._refused_epoch: int | None = None
+
+    @property
+    def reaches_the_store(self) -> bool:
+        """Whether the last reading worked and is no older than it should be.
+
+        A database that hangs refuses nothing; it just does not answer.
+        """
+        if self._reached_at is None:
+            return self._reachable
+        age = since_boot() - self._reached_at
+        return self._reachable and age <= conf.current().poll + SLACK_SECONDS
+
+    def look(self) -> None:
+        """One tick of the watcher: read the numbers, and everything if they moved."""
+        try:
+            self._look()
+        except NotMigratedError:
+            self._found_no_tables()
+        except StoreUnavailableError as error:
+            self._lost(error)
+
+    def refresh(self) -> bool:
+        """Read everything now, in the calling thread; false if another reading is under way.
+
+        Raises ``StoreUnavailableError``.
+        """
+        if not self._reading.acquire(timeout=PATIENCE_SECONDS):
+            return False
+        try:
+            self._read()
+        finally:
+            self._reading.release()
+        return True
+
+    def _look(self) -> None:
+        known = self._holder.snapshot
+        due = since_boot() - self._read_fully_at >= FULL_READING_SECONDS
+        if known is not None and self._reachable and not due:
+            sent_at = since_boot()
+            pulse = store.read_pulse()
+            if pulse.mark == known.mark:
+                self._reached(sent_at)
+                self._holder.renew(_reading(sent_at, pulse.now))
+                return
+        with self._reading:  # so that an older reading never replaces a newer one
+            self._read()
+
+    def _read(self) -> None:
+        sent_at = since_boot()
+        reading = _reading(sent_at, store.read_pulse().now)
+        snapshot = store.load()
+        self._read_fully_at = since_boot()
+        self._reached(sent_at)
+        known = self._holder.snapshot
+        if (
+            known is not None
+            and lease.is_rolled_back(known.mark.epoch, snapshot.mark.epoch)
+            and not environment.in_test_environment()  # tests take back what they wrote
+        ):
+            self._refuse(known, snapshot.mark)
+            return
+        self._refused_epoch = None
+        self._report(snapshot)
+        self._holder.install(snapshot, reading)
+        if snapshot.changed_outside:
+            try:
+                services.adopt_outside_change()
+            except BacksoonError as error:
+                logger.warning("Backsoon: could not record an outside change: %s", error)
+
+    def _refuse(self, known: Snapshot, read: Mark) -> None:
+        """The database lost changes. What is known holds, and is written again if possible."""
+        if self._refused_epoch != read.epoch:
+            self._refused_epoch = read.epoch
+            logger.error(
+                "Backsoon: the database says change %d of the switch where %d is known. It was "
+                "restored from a backup, or rows were deleted. What was known stays in force and "
+                "is written again. See: manage.py maintenance status",
+                read.epoch, known.mark.epoch,
+            )  # fmt: skip
+        try:
+            services.reassert(known)
+        except BacksoonError as error:
+            logger.warning("Backsoon: could not write again what is known: %s", error)
+
+    def _reached(self, sent_at: float) -> None:
+        if not self._reachable:
+            logger.info("Backsoon: the database can be read again.")
+        self._reachable = True
+        self._reached_at = sent_at
+
+    def _report(self, snapshot: Snapshot) -> None:
+        known = self._holder.snapshot
+        for broken in snapshot.broken:
+            if known is None or broken not in known.broken:
+                logger.warning(
+                    "Backsoon: the stored value %r of %s cannot be used (%s) The default stands "
+                    "in. Correct it in the settings, or see: manage.py maintenance doctor",
+                    broken.value, broken.key, broken.message,
+                )  # fmt: skip
+
+    def _found_no_tables(self) -> None:
+        connections[store.alias()].close()
+        if self._holder.snapshot is None:
+            logger.warning("Backsoon: no tables yet; the site is open. Run: manage.py migrate")
+            self._holder.install(Snapshot())
+
+    def _lost(self, error: Exception) -> None:
+        connections[store.alias()].close()
+        known = self._holder.snapshot
+        if self._reachable:
+            logger.warning(
+                "Backsoon: the database cannot be read (%s). %s", error, _consequence(known)
+            )
+        self._reachable = False
+        if known is None:
+            self._holder.admit_ignorance()
+
+
+def _reading(sent_at: float, store_clock: dt.datetime | None) -> Reading:
+    """The reading that was sent at *sent_at* and worked."""
+    settings = conf.current()
+    closes = settings.on_store_loss == "close"
+    now = time.time() if store_clock is None else store_clock.timestamp()
+    return Reading(
+        lease_end=lease.lease_end(sent_at, settings.lease) if closes else lease.FOREVER,
+        offset=now - since_boot(),
+    )
+
+
+def _consequence(known: Snapshot | None) -> str:
+    if known is None:
+        return "Nothing is known yet, so visitors get the maintenance page."
+    if conf.current().on_store_loss == "close":
+        return "The site closes when its lease runs out."
+    return "The last known state stays in force."
