@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -96,7 +96,18 @@ def _read() -> tuple[Settings, tuple[Problem, ...]]:
         except _Wrong as wrong_value:
             message, hint = wrong_value.args
             found.append(Problem(key, f"{SETTING}[{key!r}]: {message}.", hint))
-    return Settings(**values), tuple(found)
+    settings = Settings(**values)
+    return settings, (*found, *_contradictions(settings))
+
+
+def _contradictions(settings: Settings) -> Iterator[Problem]:
+    if settings.on_store_loss == "close" and settings.lease < 2 * settings.poll:
+        yield Problem(
+            "LEASE",
+            f"{SETTING}['LEASE']: {settings.lease:g} seconds are too short for a POLL of "
+            f"{settings.poll:g}.",
+            "Make it at least twice POLL: one late reading must not close the site.",
+        )
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,17 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("POLL", 1, 1.0),
     ("POLL", 0.05, 0.05),
     ("POLL", 60, 60.0),
+    ("LEASE", 10, 10.0),
+    ("ON_STORE_LOSS", "keep", "keep"),
+    ("ON_STORE_LOSS", "close", "close"),
+    ("LISTEN", False, False),
+    ("REDIS_URL", "", ""),
+    ("REDIS_URL", "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+    ("REDIS_URL", "unix:///run/redis.sock", "unix:///run/redis.sock"),
+    ("STATE_DIR", "/var/lib/site", "/var/lib/site"),
+    ("STATE_DIR", Path("/var/lib/site"), "/var/lib/site"),
+    ("STATE_DIR", "", ""),
+    ("OUTAGE_PAGE", True, True),
 ]
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -121,6 +133,15 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("POLL", True, "not a number of seconds", "between 0.05 and 60"),
     ("POLL", float("nan"), "not a number of seconds", "between 0.05 and 60"),
     ("POLL", float("inf"), "not a number of seconds", "between 0.05 and 60"),
+    ("LEASE", 0, "not a number of seconds", "between 0.05 and 60"),
+    ("ON_STORE_LOSS", "open", "'open' is not one of its values", "'keep' or 'close'"),
+    ("LISTEN", 1, "neither True nor False", "True or False"),
+    ("REDIS_URL", "127.0.0.1:6379", "not the address of a Redis", "redis://"),
+    ("REDIS_URL", None, "not the address of a Redis", "redis://"),
+    ("STATE_DIR", "var/state", "not absolute", "BASE_DIR / 'var'"),
+    ("STATE_DIR", Path(), "not absolute", "BASE_DIR / 'var'"),
+    ("STATE_DIR", None, "not a path", "directory on this host"),
+    ("OUTAGE_PAGE", "yes", "neither True nor False", "True or False"),
 ]
 
 
@@ -143,6 +164,23 @@ def test_a_wrong_value_is_named_with_a_hint(
 def test_every_key_is_tried_here_with_right_and_wrong_values() -> None:
     assert {key for key, _value, _expected in GOOD} == set(conf.PARSERS)
     assert {key for key, *_rest in BAD} == set(conf.PARSERS)
+
+
+def test_a_lease_that_one_late_reading_would_end_is_refused_where_it_counts() -> None:
+    assert read(POLL=5, LEASE=6).lease == 6
+    problem = found({"ON_STORE_LOSS": "close", "POLL": 5, "LEASE": 6})
+    assert problem.key == "LEASE"
+    assert "6 seconds are too short for a POLL of 5" in problem.message
+    assert "twice POLL" in problem.hint
+
+
+def test_a_redis_without_its_package_is_refused_with_what_to_type(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conf, "find_spec", lambda name: None)
+    problem = found({"REDIS_URL": "redis://127.0.0.1/"})
+    assert "redis is not installed" in problem.message
+    assert "pip install 'django-backsoon[redis]'" in problem.hint
 
 
 def test_a_tuple_whose_comma_was_forgotten_is_recognised() -> None:
