@@ -2,7 +2,7 @@
 # Makes the virtual environment .venv and installs the project (editable) with dependency groups of
 # pyproject.toml. Safe to run again: does nothing while its stamp is current.
 #
-#   scripts/bootstrap.sh [GROUP...]      groups: demo, test, lint, docs, dev (all of them; the default)
+#   scripts/bootstrap.sh [GROUP...]      groups: demo, test, lint, docs, bench, dev (all of them; the default)
 #
 # PYTHON=/path/to/python chooses the interpreter (3.11 or newer).
 set -eu

@@ -12,13 +12,25 @@ have_chromium() { "$python" tests/chromium.py >/dev/null 2>&1; }
 
 have_gettext() { have msgfmt && have msgattrib && have xgettext && have msgunfmt; }
 
+# Debian keeps PostgreSQL's programs and nginx out of an ordinary user's PATH.
+have_postgresql() { "$python" tests/programs.py postgresql >/dev/null 2>&1; }
+have_redis() { "$python" tests/programs.py redis >/dev/null 2>&1; }
+have_nginx() { "$python" tests/programs.py nginx >/dev/null 2>&1; }
+have_faketime() { "$python" tests/programs.py faketime >/dev/null 2>&1; }
+have_wrk() { have wrk; }
+
 packages_for() {
     case $1 in
     # Without recommended packages there would be no font, and a page without letters.
     # libatomic1 is for the driver that Playwright brings along.
     chromium) echo chromium fonts-liberation fonts-dejavu-core libatomic1 ;;
     gettext) echo gettext ;;
-    *) fail "unknown package '$1'; known: chromium gettext" ;;
+    postgresql) echo postgresql ;;
+    redis) echo redis-server ;;
+    nginx) echo nginx ;;
+    faketime) echo faketime ;;
+    wrk) echo wrk ;;
+    *) fail "unknown package '$1'; known: chromium gettext postgresql redis nginx faketime wrk" ;;
     esac
 }
 
@@ -26,6 +38,11 @@ loss_of() {
     case $1 in
     chromium) echo "the tests marked 'browser' (the setup guide and the pages in a real browser)" ;;
     gettext) echo "the check that the translations are complete and compiled" ;;
+    postgresql) echo "the tests that start a PostgreSQL of their own, most of tests/faults among them" ;;
+    redis) echo "the tests that start a Redis of their own" ;;
+    nginx) echo "the row of 'make bench' in which nginx serves a file" ;;
+    faketime) echo "the tests that move a server's clock" ;;
+    wrk) echo "the requests a second of 'make bench'" ;;
     esac
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from backsoon import hostfiles
 from backsoon.gate import gate
-from backsoon.http import pages
+from backsoon.http import pages, turnstile
+from tests import programs
 from tests.chromium import find_chromium, obstacle
 from tests.demo_server import set_up
 
@@ -39,18 +42,28 @@ def _missing(item: pytest.Item) -> str | None:
     """Why this test cannot run here, as a sentence; None when it can."""
     if item.get_closest_marker("browser"):
         return obstacle()
-    if item.get_closest_marker("servers"):
+    needed: list[str] = []
+    for marker in item.iter_markers("servers"):
         for server in ("gunicorn", "uvicorn"):
             if find_spec(server) is None:
                 return f"{server} is not installed: run `make test`."
-    return None
+        needed += marker.args
+    return next((reason for name in needed if (reason := programs.obstacle(name))), None)
+
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def _no_memory_of_other_tests() -> Iterator[None]:
-    """Each test begins with a process that knows nothing yet."""
+def _no_memory_of_other_tests(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Each test begins with a process that knows nothing yet, on a host that knows nothing."""
+    directory = tmp_path_factory.getbasetemp() / f"state-{next(_numbers)}"
+    monkeypatch.setattr(hostfiles, "default_directory", lambda: directory)
     gate.forget()
     pages.shelf.clear()
+    turnstile.renew_all()
     yield
     gate.forget()
 

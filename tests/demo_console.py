@@ -79,6 +79,7 @@ VERBS: dict[str, Verb] = {
 def answer(line: str) -> dict[str, Any]:
     """Carry out one line."""
     from django.core.exceptions import ValidationError
+    from django.db import connections
 
     from backsoon import store
     from backsoon.exceptions import BacksoonError
@@ -86,9 +87,12 @@ def answer(line: str) -> dict[str, Any]:
     request = json.loads(line)
     try:
         VERBS[request["verb"]](**request["options"])
+        return {"revision": store.load().mark.revision}
     except (BacksoonError, ValidationError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
-    return {"revision": store.load().mark.revision}
+    finally:
+        # As a command of its own would: the database may be another process by the next line.
+        connections.close_all()
 
 
 def main() -> None:

@@ -50,6 +50,16 @@ KINDS: dict[str, list[str]] = {
 }
 KINDS["gunicorn-preload"] = [*KINDS["gunicorn"], "--preload"]
 
+COMMANDS = {
+    **KINDS,
+    # One request at a time in each worker: whoever makes it wait, makes everybody wait.
+    "gunicorn-sync": [part for part in KINDS["gunicorn"] if part not in ("--threads", "4")],
+    # What Django answers itself is marked as such.
+    "gunicorn-guarded": ["gunicorn", "tests.guarded_apps:wsgi", *KINDS["gunicorn"][2:]],
+    "uvicorn-guarded": ["uvicorn", "tests.guarded_apps:asgi", *KINDS["uvicorn"][2:]],
+}
+"""The kinds, and further ones that only some tests want."""
+
 OWN_SETTINGS = "demo.core.settings"
 FAST_SETTINGS = "tests.demo_settings"
 
@@ -80,9 +90,9 @@ def manage(
     return done
 
 
-def set_up(directory: Path, settings: str = OWN_SETTINGS) -> None:
+def set_up(directory: Path, settings: str = OWN_SETTINGS, **more: str) -> None:
     """Make a demo in *directory* with the commands of `scripts/demo.sh`."""
-    env = environment(directory, settings)
+    env = environment(directory, settings, **more)
     manage(env, "migrate", "--verbosity", "0")
     manage(env, "init_default_settings")
     manage(env, "seed_demo")
@@ -343,7 +353,7 @@ def serving(
 
 
 def _start(kind: str, port: int, env: dict[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
-    module, application, *options = KINDS[kind]
+    module, application, *options = COMMANDS[kind]
     place = (
         ["--host", HOST, "--port", str(port)]
         if module == "uvicorn"

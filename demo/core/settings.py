@@ -125,6 +125,10 @@ BACKSOON = {
     "EXEMPT": ["/healthz"],
     # Programs get their refusal as JSON, whether or not they ask for it.
     "API_PATHS": ["/api/"],
+    # For the hour in which the database is away; the servers and the shell have to agree on it.
+    "STATE_DIR": VAR_DIR / "state",
+    # Views that fail because the database is away say so with the page, not with a bare 500.
+    "OUTAGE_PAGE": True,
 }
 
 ROOT_URLCONF = "demo.core.urls"

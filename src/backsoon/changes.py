@@ -70,6 +70,8 @@ class Plan:
     control: dict[str, Any] = field(default_factory=dict)
     """Fields of the control row; not empty means that the switch moves."""
     action: str = ""
+    remarks: dict[str, Any] = field(default_factory=dict)
+    """What the history shall say besides the new values."""
 
 
 def carry_out(
@@ -148,7 +150,7 @@ def _difference(
             old["open_at_end"], new["open_at_end"] = timer, not timer
         if "generation" in plan.control:
             new["logins"] = "ended"
-    return old, new
+    return old, new | plan.remarks
 
 
 def record(

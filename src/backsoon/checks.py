@@ -29,7 +29,7 @@ from django.urls import (
 )
 from django.utils.module_loading import import_string
 
-from . import conf
+from . import conf, hostfiles
 
 if TYPE_CHECKING:
     from django.template.base import Template
@@ -53,6 +53,7 @@ SUMMARIES: dict[str, str] = {
     "W004": "The settings page has no address in the admin.",
     "W005": "The template of the maintenance page cannot be used.",
     "W006": "Addresses of a private network are exempt and no proxy is declared.",
+    "W007": "The last known state cannot be kept on this host.",
 }
 """What each id means; the reference in the docs is drawn from it."""
 
@@ -112,6 +113,23 @@ def check_private_networks() -> Found:
             "Behind a reverse proxy in that network, every visitor would be exempt.",
             "Set TRUSTED_PROXIES to the number of reverse proxies in front of Django; if there is "
             "none, silence this check.",
+        )
+
+
+def check_state_directory() -> Found:
+    """There is a place for what a process shall know that starts while the database is away.
+
+    Only for whoever deploys: it is the servers' user that has to be able to write there.
+    """
+    if conf.problems():
+        return
+    error = hostfiles.obstacle()
+    if error is not None:
+        yield _message(
+            "W007",
+            f"The last known state cannot be kept on this host: {error}. A process that starts "
+            "while the database is away will be closed, and maintenance on --local will not work.",
+            error.hint,
         )
 
 
@@ -378,6 +396,7 @@ CHECKS: tuple[tuple[Callable[[], Found], str], ...] = (
 
 DEPLOYMENT_CHECKS: tuple[tuple[Callable[[], Found], str], ...] = (
     (check_private_networks, Tags.security),
+    (check_state_directory, Tags.files),
 )
 """Only ``check --deploy`` and ``doctor`` ask them: on the desk of a developer they are noise."""
 

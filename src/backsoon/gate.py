@@ -16,17 +16,18 @@ import datetime as dt
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from . import conf, environment, inflight, store
+from . import conf, environment, store, wakeups
 from .clock import since_boot
 from .core import lease
-from .core.state import resolve_state
-from .core.vocabulary import Mode, State, Why
+from .core.state import braked, resolve_state
+from .core.vocabulary import Brake, Mode, State, Why
 from .exceptions import StoreUnavailableError
+from .inflight import UNITS
 from .keeper import Keeper, Reading
 from .signals import committed
 from .snapshots import Snapshot
@@ -53,9 +54,17 @@ class View:
     state: State
     good_until: float = lease.FOREVER
     """On the gate's clock."""
+    is_open: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_open", self.state.is_open)
 
 
 _UNKNOWN = View(Snapshot(), State(Mode.CLOSED, Why.UNKNOWN))
+
+
+def _tells_nothing(view: View) -> bool:
+    return view.snapshot is _UNKNOWN.snapshot  # also while a brake says what is in force
 
 
 _TIMELESS = Reading(lease_end=lease.FOREVER, offset=0.0)
@@ -77,6 +86,7 @@ class Gate:
         # Where nothing is read there is no lease to measure, and tests move the time of day.
         self._clock: Callable[[], float] = _time_of_day
         self._reading: Reading | None = None
+        self._brake: Brake | None = None
         self._known = threading.Event()
         self._lock = threading.Lock()
         self.keeper = Keeper(self)
@@ -85,16 +95,24 @@ class Gate:
             lambda: conf.current().poll,
             on_start=store.use_short_timeouts,
             on_stop=connections.close_all,
+            ear=wakeups.Ears(),
         )
 
     # -- For the request path ------------------------------------------------------------------
 
     def enter(self, request: HttpRequest) -> View:
-        """Count *request* in, then look what is true: whoever does so has to count it out again."""
-        inflight.UNITS[request] = now = self._clock()
+        """Count *request* in, then look what is true. Whoever does so has to count it out again.
+
+        Blocks as :meth:`view` does.
+        """
+        UNITS[request] = now = self._clock()
         view = self._view
         if view is None or now >= view.good_until:
-            return self.view()
+            try:
+                return self.view()
+            except BaseException:
+                del UNITS[request]
+                raise
         return view
 
     def view(self) -> View:
@@ -122,16 +140,16 @@ class Gate:
     def snapshot(self) -> Snapshot | None:
         """What was read last; ``None`` while nothing is known."""
         view = self._view
-        return None if view is None or view is _UNKNOWN else view.snapshot
+        return None if view is None or _tells_nothing(view) else view.snapshot
 
     def install(self, snapshot: Snapshot, reading: Reading | None = None) -> View:
         """Make *snapshot* what this process knows, as far as *reading* allows."""
         with self._lock:
             if reading is not None:
                 self._take(reading)
-            known = self._view
-            if known is not None and known is not _UNKNOWN and known.snapshot == snapshot:
-                snapshot = known.snapshot
+            known = self.snapshot
+            if known is not None and known == snapshot:
+                snapshot = known
             view = self._view = self._resolved(snapshot)
             self._known.set()
             return view
@@ -139,9 +157,22 @@ class Gate:
     def renew(self, reading: Reading) -> None:
         """What is known was read again, and is still true."""
         with self._lock:
-            if self._view is not None and self._view is not _UNKNOWN:
+            known = self.snapshot
+            if known is not None:
                 self._take(reading)
-                self._view = self._resolved(self._view.snapshot)
+                self._view = self._resolved(known)
+
+    def obey(self, brake: Brake | None) -> None:
+        """Let *brake*, an order given on this host, rule over what was read; ``None`` ends that.
+
+        It was given because nothing can be read, so it needs no lease and no reading.
+        """
+        with self._lock:
+            if brake == self._brake:
+                return
+            self._brake = brake
+            self._view = self._resolved(self._view.snapshot if self._view else _UNKNOWN.snapshot)
+            self._known.set()
 
     def admit_ignorance(self) -> None:
         """Nothing could be read: whoever waits for it need not wait any longer."""
@@ -164,7 +195,7 @@ class Gate:
 
     def after_fork(self) -> None:
         """In a child process: the watcher stayed behind in the parent, and so did its locks."""
-        inflight.UNITS.clear()
+        UNITS.clear()
         self._reset()
 
     # -- Inside --------------------------------------------------------------------------------
@@ -184,14 +215,20 @@ class Gate:
             return self._view or view
 
     def _resolved(self, snapshot: Snapshot) -> View:
+        policy, windows, brake = snapshot.policy, snapshot.windows, self._brake
+        if brake is not None:
+            policy, windows = braked(policy, windows, brake)
+        elif snapshot is _UNKNOWN.snapshot:
+            return _UNKNOWN
         reading = self._reading or _TIMELESS
         now = self._clock()
         moment = dt.datetime.fromtimestamp(now + reading.offset, dt.UTC)
-        state = resolve_state(snapshot.policy, snapshot.windows, moment)
+        state = resolve_state(policy, windows, moment)
         change = state.next_change
         good_until = change.timestamp() - reading.offset if change else lease.FOREVER
-        if lease.holds(reading.lease_end, now):
-            good_until = min(good_until, reading.lease_end)
+        lease_end = reading.lease_end if brake is None else lease.FOREVER
+        if lease.holds(lease_end, now):
+            good_until = min(good_until, lease_end)
         else:
             state = State(Mode.CLOSED, Why.UNKNOWN, generation=state.generation)
             good_until = lease.FOREVER
@@ -218,7 +255,8 @@ gate = Gate()
 
 
 def _after_commit(**kwargs: Any) -> None:
-    """Know at once what this process has just stored itself."""
+    """Know at once what this process has just stored itself, and tell the others."""
+    wakeups.tell()
     if gate.knows or environment.in_test_environment():
         try:
             gate.refresh()

@@ -1,7 +1,8 @@
 """How a process learns: what the watcher does at each tick.
 
-It reads the numbers, and everything if they moved; it renews the lease; and it keeps quiet about
-nothing that an operator should know. What it finds it gives to the gate.
+It reads the numbers, and everything if they moved; it renews the lease; it keeps the host's copy,
+obeys its brake, and keeps quiet about nothing that an operator should know. What it finds it gives
+to the gate.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import conf, environment, services, store
+from . import brakes, conf, environment, lastknown, services, store
 from .clock import since_boot
 from .core import lease
+from .core.vocabulary import Brake
 from .exceptions import BacksoonError, NotMigratedError, StoreUnavailableError
 from .snapshots import Mark, Snapshot
 
@@ -56,6 +58,9 @@ class Holder(Protocol):
     def renew(self, reading: Reading) -> None:
         """What is known is still true."""
 
+    def obey(self, brake: Brake | None) -> None:
+        """Let *brake* rule over what was read, or nothing any more."""
+
     def admit_ignorance(self) -> None:
         """Nothing could be learnt: whoever waits for it need not wait any longer."""
 
@@ -70,6 +75,13 @@ class Keeper:
         self._reached_at: float | None = None
         self._reachable = True
         self._refused_epoch: int | None = None
+        self._brake: Brake | None = None
+        """The order that waits for the database."""
+        self._settled: Brake | None = None
+        """The last one that waits no more; its file may be impossible to remove."""
+        self._unstored = ""
+        """Why the order that waits could not be stored, if it was tried."""
+        self._kept: Snapshot | None = None
 
     @property
     def reaches_the_store(self) -> bool:
@@ -84,8 +96,11 @@ class Keeper:
 
     def look(self) -> None:
         """One tick of the watcher: read the numbers, and everything if they moved."""
+        self._look_for_brake()
         try:
             self._look()
+            self._settle_brake()
+            self._keep_copy()
         except NotMigratedError:
             self._found_no_tables()
         except StoreUnavailableError as error:
@@ -134,11 +149,49 @@ class Keeper:
         self._refused_epoch = None
         self._report(snapshot)
         self._holder.install(snapshot, reading)
+        self._kept = None  # somebody may have removed it
         if snapshot.changed_outside:
             try:
                 services.adopt_outside_change()
             except BacksoonError as error:
                 logger.warning("Backsoon: could not record an outside change: %s", error)
+
+    def _look_for_brake(self) -> None:
+        """Obey an order on this host before anything else: the database may take its time."""
+        brake = brakes.read()
+        self._brake = None if brake == self._settled else brake
+        if self._brake is not None:
+            self._holder.obey(self._brake)
+
+    def _settle_brake(self) -> None:
+        """The database was read: an order that waited for it becomes part of what it says.
+
+        It is let go only after a reading made later than that, so that nothing shines through.
+        """
+        if self._brake is not None:
+            try:
+                fate = services.merge_brake(self._brake)
+            except BacksoonError as error:
+                if str(error) != self._unstored:
+                    self._unstored = str(error)
+                    logger.warning(
+                        "Backsoon: what was ordered on this host cannot be stored (%s). It stays "
+                        "in force here, and only here.", error,
+                    )  # fmt: skip
+                return
+            self._unstored = ""
+            logger.info("Backsoon: what was ordered on this host is recorded (%s).", fate)
+            self._settled, self._brake = self._brake, None
+            with self._reading:
+                self._read()
+        self._holder.obey(None)
+
+    def _keep_copy(self) -> None:
+        """Let the host know what the database says, for processes that cannot ask it."""
+        snapshot = self._holder.snapshot
+        if snapshot is not None and snapshot is not self._kept:
+            lastknown.save(snapshot)
+            self._kept = snapshot
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""
@@ -150,6 +203,8 @@ class Keeper:
                 "is written again. See: manage.py maintenance status",
                 read.epoch, known.mark.epoch,
             )  # fmt: skip
+        if self._brake is not None:
+            return  # what was ordered here came later, and is about to be written instead
         try:
             services.reassert(known)
         except BacksoonError as error:
@@ -180,6 +235,8 @@ class Keeper:
     def _lost(self, error: Exception) -> None:
         connections[store.alias()].close()
         known = self._holder.snapshot
+        if known is None:
+            known = self._recall()
         if self._reachable:
             logger.warning(
                 "Backsoon: the database cannot be read (%s). %s", error, _consequence(known)
@@ -187,6 +244,16 @@ class Keeper:
         self._reachable = False
         if known is None:
             self._holder.admit_ignorance()
+
+    def _recall(self) -> Snapshot | None:
+        """A process that was born while the database is away believes what the host knew last.
+
+        That is no reading, so it brings no lease.
+        """
+        copy = lastknown.load()
+        if copy is not None:
+            self._holder.install(copy, _reading(lease.NEVER, None))
+        return copy
 
 
 def _reading(sent_at: float, store_clock: dt.datetime | None) -> Reading:

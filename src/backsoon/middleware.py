@@ -11,6 +11,7 @@ Stand it right after ``SecurityMiddleware`` (and WhiteNoise). To be read aloud:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 
 from . import conf, inflight
 from .gate import gate
-from .http import answers, lookups, sessions
+from .http import answers, doorway, lookups, outage, sessions, strangers
 from .http.passage import Passage, give_pass_while_open
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
+
+    from .gate import View
 
 GetResponse = Callable[["HttpRequest"], Any]
 
@@ -50,59 +53,78 @@ class MaintenanceModeMiddleware:
             return self.__acall__(request)
         sessions.guard_user(request)
         view = gate.enter(request)
-        if view.state.is_open:
-            return self._pass_on(request)
+        if view.is_open:
+            ended = True
+            try:
+                response: HttpResponseBase = self.get_response(request)
+                if sessions.SEEN in request.__dict__:
+                    give_pass_while_open(request, response)
+                if response.streaming:
+                    ended = False
+                    inflight.leave_when_closed(request, response)
+            finally:
+                if ended:
+                    inflight.leave(request)
+            return response
         inflight.leave(request)
+        return self._answer_while_closed(request, view)
+
+    def _answer_while_closed(self, request: HttpRequest, view: View) -> HttpResponseBase:
+        if strangers.sent(request, view):
+            return answers.refusal(request, view)
         passage = Passage.enter(request, view, lookups.token_user(request))
         if passage is None:
             return answers.refusal(request, view)
-        response = self.get_response(request)
-        if passage.unjudged and passage.needs_user(request, None):
-            passage.judge(request, None, lookups.session_user(request))
-        return passage.leave(request, response)
+        with doorway.place(passage) as free:
+            if not free:
+                return doorway.no_place(request, passage)
+            response: HttpResponseBase = self.get_response(request)
+            if passage.unjudged and passage.needs_user(request, None):
+                passage.judge(request, None, lookups.session_user(request))
+            return passage.leave(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         sessions.guard_user(request)
-        view = gate.enter(request) if gate.knows else await sync_to_async(gate.enter)(request)
-        if view.state.is_open:
-            return await self._apass_on(request)
+        if not gate.knows:
+            await sync_to_async(gate.view)()  # the first reading may take its time
+        view = gate.enter(request)
+        if view.is_open:
+            ended = True
+            try:
+                response: HttpResponseBase = await self.get_response(request)
+                if sessions.SEEN in request.__dict__:
+                    give_pass_while_open(request, response)
+                if response.streaming:
+                    ended = False
+                    inflight.leave_when_closed(request, response)
+            except asyncio.CancelledError:
+                # The client has gone. A sync view goes on in its thread all the same; what is
+                # asked of that thread now, it does when the view has ended.
+                ended = False
+                await sync_to_async(inflight.leave)(request)
+                raise
+            finally:
+                if ended:
+                    inflight.leave(request)
+            return response
         inflight.leave(request)
+        return await self._aanswer_while_closed(request, view)
+
+    async def _aanswer_while_closed(self, request: HttpRequest, view: View) -> HttpResponseBase:
+        if strangers.sent(request, view):
+            return answers.refusal(request, view)
         passage = Passage.enter(request, view, await lookups.atoken_user(request))
         if passage is None:
             return answers.refusal(request, view)
-        response = await self.get_response(request)
-        if passage.unjudged and passage.needs_user(request, None):
-            passage.judge(request, None, await lookups.asession_user(request))
-        if passage.leaves_without_query(request):
-            return passage.leave(request, response)
-        return await sync_to_async(passage.leave)(request, response)
-
-    def _pass_on(self, request: HttpRequest) -> HttpResponseBase:
-        """The site is open: nothing to do but to count the request out again."""
-        streaming = False
-        try:
-            response: HttpResponseBase = self.get_response(request)
-            give_pass_while_open(request, response)
-            streaming = response.streaming
-            if streaming:
-                inflight.leave_when_closed(request, response)
-        finally:
-            if not streaming:
-                inflight.leave(request)
-        return response
-
-    async def _apass_on(self, request: HttpRequest) -> HttpResponseBase:
-        streaming = False
-        try:
+        async with doorway.aplace(passage) as free:
+            if not free:
+                return doorway.no_place(request, passage)
             response: HttpResponseBase = await self.get_response(request)
-            give_pass_while_open(request, response)
-            streaming = response.streaming
-            if streaming:
-                inflight.leave_when_closed(request, response)
-        finally:
-            if not streaming:
-                inflight.leave(request)
-        return response
+            if passage.unjudged and passage.needs_user(request, None):
+                passage.judge(request, None, await lookups.asession_user(request))
+            if passage.leaves_without_query(request, response):
+                return passage.leave(request, response)
+            return await sync_to_async(passage.leave)(request, response)
 
     def _process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any
@@ -113,6 +135,7 @@ class MaintenanceModeMiddleware:
         passage.begin_view(request)
         if passage.needs_user(request, view_func):
             passage.judge(request, view_func, lookups.session_user(request))
+        doorway.judged(passage)
         return passage.answer_refused(request)
 
     async def _aprocess_view(
@@ -124,11 +147,16 @@ class MaintenanceModeMiddleware:
         passage.begin_view(request)
         if passage.needs_user(request, view_func):
             passage.judge(request, view_func, await lookups.asession_user(request))
+        await doorway.ajudged(passage)
         return passage.answer_refused(request)
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponseBase | None:
-        """An ordinary user gave right credentials: tell them, in place, why they stay outside."""
+        """A refused login is answered by the page, and so is a database that cannot be reached."""
         passage = Passage.of(request)
-        return passage.refuse_login(request, exception) if passage is not None else None
+        if passage is not None:
+            refusal = passage.refuse_login(request, exception)
+            if refusal is not None:
+                return refusal
+        return outage.answer(request, exception)

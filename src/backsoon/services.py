@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from . import store
+from .braking import Fate, merge_brake, pull_brake
 from .changes import CODE, Origin, Outcome, Plan, carry_out, overtaken, record, settings_overtaken
 from .core.state import resolve_state
 from .core.vocabulary import Mode, State
@@ -50,6 +51,7 @@ __all__ = [
     "MESSAGE_KEY",
     "SWITCH_KEY",
     "Entry",
+    "Fate",
     "Mark",
     "Origin",
     "Outcome",
@@ -58,8 +60,10 @@ __all__ = [
     "current_state",
     "init_defaults",
     "maintenance",
+    "merge_brake",
     "next_generation",
     "open_site",
+    "pull_brake",
     "reassert",
     "save_settings",
 ]

@@ -71,7 +71,7 @@ def read_pulse() -> Pulse:
 
     Raises :class:`StoreUnavailableError`.
     """
-    with translated_errors(), _bounded():
+    with translated_errors(), bounded():
         columns = ["epoch", "revision", *([Now()] if _has_a_clock() else [])]
         row = _control_rows().values_list(*columns).first()
     if not row:
@@ -86,7 +86,7 @@ def _has_a_clock() -> bool:
 
 def load() -> Snapshot:
     """Everything, by three queries. Raises :class:`StoreUnavailableError`."""
-    with translated_errors(), _bounded():
+    with translated_errors(), bounded():
         try:
             return snapshot_of(*_read_rows(), utc_now())
         except (AttributeError, TypeError, ValueError) as error:
@@ -193,7 +193,7 @@ def use_short_timeouts() -> None:
 
 
 @contextmanager
-def _bounded() -> Iterator[None]:
+def bounded() -> Iterator[None]:
     """Bound the statements of a thread that has a connection of ours.
 
     Not by a parameter at start-up, which PgBouncer refuses, nor for the session, which a pooler

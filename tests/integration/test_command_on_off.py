@@ -147,6 +147,7 @@ def test_on_answers_in_json(noon: dt.datetime) -> None:
         "changed": True,
         "already_on": False,
         "amended": [],
+        "superseded": None,
     }
 
 

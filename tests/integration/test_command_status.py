@@ -119,6 +119,8 @@ def test_json_has_the_whole_state(noon: dt.datetime) -> None:
         "changed_outside": False,
         "broken": [],
         "missing": [],
+        "read_from": "database",
+        "brake": None,
     }
 
 

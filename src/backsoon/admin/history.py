@@ -235,6 +235,7 @@ def _label(place: str) -> str:
         "logins": _("Logins"),
         "made": _("Settings made"),
         "open_at_end": _("Opens by itself at the end"),
+        "local": _("On one host"),
     }
     if place in special:
         return special[place]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 
 from .schedule import continuous_span, next_boundary, windows_at
-from .vocabulary import Mode, Policy, State, Why, Window
+from .vocabulary import Brake, Mode, Policy, State, Switch, Why, Window
 
 DEFAULT_RETRY_SECONDS = 120
 """What a client is told to wait when nobody knows the end."""
@@ -66,6 +67,28 @@ def switch_mode(policy: Policy, now: dt.datetime) -> Mode:
     if policy.switch.open_at_end and policy.ends_at is not None and policy.ends_at <= now:
         return Mode.OPEN
     return policy.switch.mode
+
+
+def braked(
+    policy: Policy, windows: Sequence[Window], brake: Brake
+) -> tuple[Policy, tuple[Window, ...]]:
+    """What is in force on a host where *brake* rules over what was read. Pure.
+
+    Opening takes the windows out of force, too: whoever opens by hand in an emergency wants the
+    site open. The logins that they ended stay ended.
+    """
+    if brake.mode is Mode.OPEN:
+        ends_at = None
+        ended = max((_ended_logins(window, brake.at) for window in windows), default=0)
+        windows = ()
+    else:
+        overdue = policy.ends_at is not None and policy.ends_at <= brake.at
+        ends_at = None if overdue else policy.ends_at
+        ended = 0
+    switch = Switch(brake.mode, since=brake.at, by=brake.by, reason=brake.reason)
+    generation = max(policy.generation, brake.generation, ended)
+    policy = dataclasses.replace(policy, switch=switch, ends_at=ends_at, generation=generation)
+    return policy, tuple(windows)
 
 
 def retry_after(state: State, now: dt.datetime) -> int:

@@ -140,6 +140,28 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Brake:
+    """An order that was given on one host while the database was away, and rules there alone."""
+
+    mode: Mode
+    """Closed or open; an emergency knows nothing between."""
+    at: dt.datetime
+    by: str = ""
+    reason: str = ""
+    host: str = ""
+    """Where it was given."""
+    generation: int = 0
+    """Logins stamped with a lower number end on this host."""
+    epoch: int | None = None
+    """The last change of the switch that the host knew of; ``None`` when it knew of none."""
+
+    def __post_init__(self) -> None:
+        _keep_in_utc(self, "at")
+        if self.mode not in (Mode.OPEN, Mode.CLOSED):
+            raise ValueError("a brake closes or opens")
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What is true at one moment, and until when it stays true without anybody doing anything."""
 

@@ -2,31 +2,37 @@
 
 One exit, one place for headers: every answer made here says how long to wait, that it must not be
 stored, and that it is maintenance, not a fault.
+
+Answers depend on the state and on a few wishes of the client, so each is made once; what goes out
+is a copy with the address and the waiting time of the moment. Middleware and guard take the same.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import re
+from collections.abc import Callable
+from enum import StrEnum, auto
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from django.conf import settings as django_settings
-from django.conf.urls.i18n import is_language_prefix_patterns_used
-from django.core.exceptions import SuspiciousOperation
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import get_script_prefix
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
+from django.utils.encoding import escape_uri_path, iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from backsoon import conf, store
-from backsoon.core.matching import first_match
-from backsoon.core.state import retry_after
+from backsoon.core.state import DEFAULT_RETRY_SECONDS, retry_after
 
+from . import asking, responses
+from .asking import LONGEST_NEXT
 from .pages import fallback, prepare, shelf, texts
-from .routes import reversed_or_empty, site_routes
+from .routes import page_address, site_routes
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -39,95 +45,95 @@ logger = logging.getLogger("backsoon")
 JITTER = 0.1
 """Share by which the waiting time is spread, so that not everybody comes back at once."""
 
-LONGEST_NEXT = 2_000
-"""Characters of a path that a visitor is taken back to; longer ones are forgotten."""
+LONGEST_ADDRESS = 2_048
+"""Characters of an address that we redirect to; Django's own limit."""
 
-_HTML, _JSON, _PROBLEM = "text/html", "application/json", "application/problem+json"
+MOST_PREPARED = 256
+"""How many answers are kept ready; languages times a few, unless script prefixes are many."""
+
+
+class Kind(StrEnum):
+    """The answers that there are."""
+
+    STATUS = auto()
+    PAGE = auto()
+    PROBLEM = auto()
+    REDIRECT = auto()
+
+
+class Visit(NamedTuple):
+    """What an answer depends on, of a request that Django or nobody has read."""
+
+    method: str
+    path_info: str
+    path: str
+    """With the script prefix."""
+    query: str
+    """As it came."""
+    prefix: str
+    """The script prefix; begins and ends with ``/``."""
+    wish: asking.Wish
+
+
+class Prepared(NamedTuple):
+    """An answer that was made, and what a copy of it still needs."""
+
+    copy: Callable[[responses.Changes, bool], HttpResponse]
+    waits: bool
+    """Whether it says how long to wait."""
+
+
+class Answer(NamedTuple):
+    """One client's answer."""
+
+    prepared: Prepared
+    changes: dict[str, str]
+    """The values of this moment, for headers that stand in what was prepared."""
+    without_body: bool
+
+    def response(self) -> HttpResponse:
+        """As Django sends it."""
+        return self.prepared.copy(self.changes, self.without_body)
 
 
 def refusal(request: HttpRequest, view: View) -> HttpResponse:
     """The answer to a request that is not admitted. Whatever was sent, it does not fail."""
     try:
-        return _refusal(request, view)
+        return answer_to(visit_of(request), view).response()
     except Exception:
         logger.exception("Backsoon: an answer could not be made; the built-in page was sent.")
         return _last_resort(view)
 
 
-def _refusal(request: HttpRequest, view: View) -> HttpResponse:
-    path = request.path_info
-    if path in site_routes().status:
-        return status(view)
-    if path in site_routes().page:
-        return page(request, view)
-    if wants_json(request):
-        return problem(request, view)
-    if request.method in ("GET", "HEAD") and is_navigation(request):
-        location = _page_location(request)
-        if location and conf.current().answer == "redirect":
-            return _with_headers(HttpResponseRedirect(location), view.state)
-    return page(request, view)
+def answer_to(visit: Visit, view: View) -> Answer:
+    """The answer to a *visit* that is not admitted while *view* is true."""
+    kind = _kind(visit)
+    location = _page_location(visit) if kind is Kind.REDIRECT else ""
+    if kind is Kind.REDIRECT and not location:
+        kind = Kind.PAGE
+    return _answer(kind, visit, view, location)
 
 
 def page(request: HttpRequest, view: View, *, login_refused: bool = False) -> HttpResponse:
     """The maintenance page with status 503, at whatever address it was asked for."""
-    language = language_of(request)
-    prepared = shelf.page(view, language, login_refused=login_refused)
-    compress = _takes_gzip(request)
-    response = HttpResponse(
-        prepared.compressed if compress else prepared.body,
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        content_type="text/html; charset=utf-8",
-    )
-    if compress:
-        response["Content-Encoding"] = "gzip"
-    response["Content-Language"] = language
-    response["Content-Security-Policy"] = prepared.content_security_policy
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Referrer-Policy"] = "same-origin"
-    patch_vary_headers(response, ("Accept-Encoding", "Accept-Language", "Cookie", "Accept"))
-    _tell_length(response)
-    if request.method == "HEAD":
-        response.content = b""
-    return _with_headers(response, view.state)
+    return _answer(Kind.PAGE, visit_of(request), view, login_refused=login_refused).response()
 
 
 def login_refusal(request: HttpRequest, view: View) -> HttpResponse:
     """The answer to right credentials of somebody who is not an administrator, in place."""
-    if wants_json(request):
+    if asking.wants_json(request):
         return problem(request, view)
     return page(request, view, login_refused=True)
 
 
 def problem(request: HttpRequest, view: View) -> HttpResponse:
     """The refusal as a problem document (RFC 9457)."""
-    language = language_of(request)
-    notice = view.snapshot.policy.notice(language)
-    with translation.override(language):
-        _title, detail = texts(notice, view.state)
-    response = JsonResponse(
-        {
-            "type": "about:blank",
-            "title": HTTPStatus.SERVICE_UNAVAILABLE.phrase,
-            "status": int(HTTPStatus.SERVICE_UNAVAILABLE),
-            "detail": detail,
-            "maintenance": describe(view),
-        },
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        content_type=_PROBLEM,
-    )
-    response["Content-Language"] = language
-    patch_vary_headers(response, ("Accept", "Accept-Language", "Cookie"))
-    return _with_headers(response, view.state)
+    return _answer(Kind.PROBLEM, visit_of(request), view).response()
 
 
 def status(view: View) -> HttpResponse:
     """The state for machines, and for the page that waits to take its visitor back."""
-    response = JsonResponse(describe(view))
-    response["Cache-Control"] = "no-store"
-    response["X-Maintenance"] = view.state.mode.value
-    _tell_length(response)
-    return response
+    return _model_of_status(view)
 
 
 def describe(view: View) -> dict[str, object]:
@@ -145,7 +151,7 @@ def describe(view: View) -> dict[str, object]:
 def way_back(request: HttpRequest) -> str:
     """Where a visitor of the page goes once the site is open: ``next``, if it is of this site."""
     home = get_script_prefix()
-    target = _parameter(request, "next")
+    target = asking.parameter(request, "next")
     if (
         not target.startswith("/")
         or len(target) > LONGEST_NEXT
@@ -157,6 +163,150 @@ def way_back(request: HttpRequest) -> str:
     return home if path in site_routes().page | site_routes().status else target
 
 
+# -- Which answer ------------------------------------------------------------------------------
+
+
+def visit_of(request: HttpRequest) -> Visit:
+    """What the answer to *request* depends on."""
+    meta = request.META
+    script = meta.get("SCRIPT_NAME") or ""
+    return Visit(
+        request.method or "GET",
+        request.path_info,
+        request.path,
+        meta.get("QUERY_STRING") or "",
+        script if script[-1:] == "/" else f"{script}/",  # as set_script_prefix() has it
+        asking.wish_of(request),
+    )
+
+
+def _kind(visit: Visit) -> Kind:
+    method, path, wish, routes = visit.method, visit.path_info, visit.wish, site_routes()
+    if path in routes.status:
+        return Kind.STATUS
+    if path in routes.page:
+        return Kind.PAGE
+    if wish.program or asking.is_for_programs(method, path):
+        return Kind.PROBLEM
+    if method in ("GET", "HEAD") and wish.navigates and conf.current().answer == "redirect":
+        return Kind.REDIRECT
+    return Kind.PAGE
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
+"""Matches what quoting leaves as it is (RFC 3986, 2.3)."""
+
+
+def _page_location(visit: Visit) -> str:
+    """The address of the page with the way back; ``""`` when the project has no page."""
+    address = page_address(visit.wish.language, visit.prefix)
+    path, query = visit.path, visit.query
+    if not address or (path == visit.prefix and not query):
+        return address
+    target = quoted = path
+    if query or not _PLAIN(path):
+        # As HttpRequest.get_full_path() does.
+        target = escape_uri_path(path) + (f"?{iri_to_uri(query)}" if query else "")
+        quoted = quote(target, safe="/")
+    location = f"{address}?next={quoted}"
+    too_long = len(target) > LONGEST_NEXT or len(location) > LONGEST_ADDRESS
+    return address if too_long else location
+
+
+def _answer(
+    kind: Kind, visit: Visit, view: View, location: str = "", *, login_refused: bool = False
+) -> Answer:
+    wish = visit.wish
+    answers = shelf.of(view).answers
+    key = (kind, wish.language, wish.gzip, visit.prefix, login_refused)
+    prepared: Prepared | None = answers.get(key)
+    if prepared is None:
+        model = _MODELS[kind](view, wish, visit.prefix, login_refused)
+        prepared = Prepared(responses.copier(model), waits="Retry-After" in model)
+        if len(answers) >= MOST_PREPARED:
+            answers.clear()
+        answers[key] = prepared
+    changes = {"Retry-After": _wait(view.state)} if prepared.waits else {}
+    if location:
+        changes["Location"] = location
+    return Answer(prepared, changes, visit.method == "HEAD")
+
+
+def _wait(state: State) -> str:
+    """For how long to stay away, a little different for everybody."""
+    seconds = DEFAULT_RETRY_SECONDS
+    if state.until is not None:
+        seconds = retry_after(state, store.utc_now())
+    spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, hides nothing)
+    return str(max(1, round(seconds * spread)))
+
+
+# -- The answers, made once --------------------------------------------------------------------
+
+
+def _model_of_page(view: View, wish: asking.Wish, prefix: str, login_refused: bool) -> HttpResponse:
+    prepared = shelf.page(view, wish.language, login_refused=login_refused, prefix=prefix)
+    response = HttpResponse(
+        prepared.compressed if wish.gzip else prepared.body,
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        content_type="text/html; charset=utf-8",
+    )
+    if wish.gzip:
+        response["Content-Encoding"] = "gzip"
+    response["Content-Language"] = wish.language
+    response["Content-Security-Policy"] = prepared.content_security_policy
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Referrer-Policy"] = "same-origin"
+    patch_vary_headers(response, ("Accept-Encoding", "Accept-Language", "Cookie", "Accept"))
+    return _with_headers(response, view.state)
+
+
+def _model_of_problem(
+    view: View, wish: asking.Wish, prefix: str, login_refused: bool
+) -> HttpResponse:
+    notice = view.snapshot.policy.notice(wish.language)
+    with translation.override(wish.language):
+        _title, detail = texts(notice, view.state)
+    response = JsonResponse(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus.SERVICE_UNAVAILABLE.phrase,
+            "status": int(HTTPStatus.SERVICE_UNAVAILABLE),
+            "detail": detail,
+            "maintenance": describe(view),
+        },
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        content_type="application/problem+json",
+    )
+    response["Content-Language"] = wish.language
+    patch_vary_headers(response, ("Accept", "Accept-Language", "Cookie"))
+    return _with_headers(response, view.state)
+
+
+def _model_of_redirect(
+    view: View, wish: asking.Wish, prefix: str, login_refused: bool
+) -> HttpResponse:
+    return _with_headers(HttpResponseRedirect(prefix), view.state)
+
+
+def _model_of_status(
+    view: View, wish: asking.Wish | None = None, prefix: str = "/", login_refused: bool = False
+) -> HttpResponse:
+    response = JsonResponse(describe(view))
+    response["Cache-Control"] = "no-store"
+    response["X-Maintenance"] = view.state.mode.value
+    _tell_length(response)
+    return response
+
+
+_MODELS: dict[Kind, Callable[[View, asking.Wish, str, bool], HttpResponse]] = {
+    Kind.STATUS: _model_of_status,
+    Kind.PAGE: _model_of_page,
+    Kind.PROBLEM: _model_of_problem,
+    Kind.REDIRECT: _model_of_redirect,
+}
+
+
 def _last_resort(view: View) -> HttpResponse:
     """The built-in page, made of nothing that could be broken."""
     prepared = prepare(fallback(view.snapshot, view.state, django_settings.LANGUAGE_CODE))
@@ -165,96 +315,13 @@ def _last_resort(view: View) -> HttpResponse:
     return _with_headers(response, view.state)
 
 
-# -- What the client wants ---------------------------------------------------------------------
-
-
-def wants_json(request: HttpRequest) -> bool:
-    """Whether a program asks: by ``Accept``, by what it sends, or by a path that is an API."""
-    if first_match(conf.current().api_paths, request.method or "GET", request.path_info):
-        return True
-    if request.headers.get("X-Requested-With") == "XMLHttpRequest":
-        return True
-    try:
-        preferred = request.get_preferred_type([_HTML, _JSON, _PROBLEM])
-    except ValueError:  # a malformed Accept header
-        return False
-    if preferred == _HTML:
-        sends_json = (request.content_type or "").endswith("json")
-        return sends_json and "text/html" not in request.headers.get("Accept", "")
-    return preferred is not None
-
-
-def is_navigation(request: HttpRequest) -> bool:
-    """Whether a person's browser opens a page, not a picture or a script of one.
-
-    ``Sec-Fetch-Mode`` says so where the browser sends it (Fetch Metadata Request Headers).
-    """
-    mode = request.headers.get("Sec-Fetch-Mode", "")
-    if mode:
-        return mode == "navigate"
-    try:
-        return request.accepts(_HTML)
-    except ValueError:
-        return True
-
-
-def language_of(request: HttpRequest) -> str:
-    """The visitor's language: what the page's own links ask for, where they were going, then as
-    Django decides (cookie, ``Accept-Language``, default).
-    """
-    if not django_settings.USE_I18N:
-        return django_settings.LANGUAGE_CODE
-    asked = _parameter(request, "language")
-    if asked:
-        try:
-            return translation.get_supported_language_variant(asked)
-        except (LookupError, ValueError):
-            pass
-    prefixed, _default = is_language_prefix_patterns_used(django_settings.ROOT_URLCONF)
-    if prefixed:
-        target = _parameter(request, "next")
-        if target.startswith("/") and len(target) <= LONGEST_NEXT:
-            found = translation.get_language_from_path(urlsplit(target).path)
-            if found:
-                return found
-    return translation.get_language_from_request(request, check_path=prefixed)
-
-
-def _parameter(request: HttpRequest, name: str) -> str:
-    try:
-        return request.GET.get(name, "")
-    except SuspiciousOperation:  # more parameters than Django reads
-        return ""
-
-
-def _page_location(request: HttpRequest) -> str:
-    with translation.override(language_of(request)):
-        location = reversed_or_empty("backsoon:page")
-    if not location:
-        return ""
-    target = request.get_full_path()
-    if target == get_script_prefix() or len(target) > LONGEST_NEXT:
-        return location
-    return f"{location}?next={quote(target, safe='/')}"
-
-
-def _takes_gzip(request: HttpRequest) -> bool:
-    for coding in request.headers.get("Accept-Encoding", "").split(","):
-        name, _semicolon, weight = coding.strip().partition(";")
-        if name.strip().lower() == "gzip":
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
-
-
 def _tell_length(response: HttpResponse) -> None:
     """What ``CommonMiddleware``, further down, would do: without it servers send chunks."""
     response.setdefault("Content-Length", str(len(response.content)))
 
 
 def _with_headers(response: HttpResponse, state: State) -> HttpResponse:
-    wait = retry_after(state, store.utc_now())
-    spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, hides nothing)
-    response["Retry-After"] = str(max(1, round(wait * spread)))
+    response["Retry-After"] = _wait(state)
     response["Cache-Control"] = "no-store"
     response["X-Maintenance"] = state.mode.value
     _tell_length(response)

@@ -61,7 +61,7 @@ def add_door_notice(request: HttpRequest, response: HttpResponseBase, state: Sta
 def _insert(
     request: HttpRequest, response: HttpResponseBase, template: str, context: dict[str, Any]
 ) -> None:
-    if not _can_be_changed(response):
+    if not can_be_changed(response):
         return
     assert isinstance(response, HttpResponse)
     content = response.content
@@ -84,7 +84,8 @@ def _insert(
     response["Cache-Control"] = "no-store"  # without the line it is another page tomorrow
 
 
-def _can_be_changed(response: HttpResponseBase) -> bool:
+def can_be_changed(response: HttpResponseBase) -> bool:
+    """Whether a line can be put into *response* without guessing."""
     return (
         isinstance(response, HttpResponse)
         and not response.streaming

@@ -1,26 +1,45 @@
 """Finding out who somebody is while the site is closed.
 
 These are the only questions of ours that may cost a query then, and the database may be locked or
-gone. A fault admits nobody: whoever cannot be looked up gets the page.
+gone. So they are few at a time, they wait for nothing longer than a moment, and a fault admits
+nobody: whoever cannot be looked up gets the page.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.db import Error as DatabaseError
 
-from backsoon import conf
+from backsoon import conf, limits
 from backsoon.core.vocabulary import UserKind
+from backsoon.gate import gate
 
+from .turnstile import Turnstile
 from .users import akind_of, kind_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 logger = logging.getLogger("backsoon")
+
+PATIENCE_SECONDS = limits.MILLISECONDS / 1000
+"""What a look-up may take, the wait for a free place included."""
+
+PAUSE_SECONDS = 1.0
+"""How long nobody is looked up after a look-up that got stuck."""
+
+by_session = Turnstile(1, PAUSE_SECONDS)
+"""Holders of a pass. One at a time: they are few, and their pages' requests can wait in line."""
+
+by_token = Turnstile(2, PAUSE_SECONDS)
+"""Whoever comes by while ``BACKSOON["GET_USER"]`` is set."""
 
 Found = tuple[UserKind, Any]
 """What the rules have to know of the user, and the user."""
@@ -32,23 +51,29 @@ _FAILED: Found = (UserKind.ANONYMOUS, None)
 
 
 def session_user(request: HttpRequest) -> Found:
-    """Who the session says it is."""
+    """Who the session says it is; nobody, when that cannot be found out at once."""
+    started = time.monotonic()
+    if not gate.store_is_reachable or not by_session.enter(PATIENCE_SECONDS):
+        return _FAILED
+    failure: Exception | None = None
     try:
-        user = request.user
-        return kind_of(user), user
+        with limits.bounded(_milliseconds_left(started)):
+            user = request.user
+            return kind_of(user), user
     except Exception as error:  # noqa: BLE001  (whatever it is, it lets nobody in)
-        return _failed(error)
+        failure = error
+        return _FAILED
+    finally:
+        _report(failure, news=by_session.leave(fault=failure is not None))
 
 
 async def asession_user(request: HttpRequest) -> Found:
-    """As :func:`session_user`, for async code."""
-    if not hasattr(request, "auser"):  # an authentication middleware of the project's own
-        return await sync_to_async(session_user)(request)
-    try:
-        user = await request.auser()
-        return await akind_of(user), user
-    except Exception as error:  # noqa: BLE001
-        return _failed(error)
+    """As :func:`session_user`, for async code.
+
+    By ``request.user``, not ``request.auser``: all of it in one visit to the thread that the
+    request's queries run in, where alone their time can be limited.
+    """
+    return await sync_to_async(session_user)(request)
 
 
 def token_user(request: HttpRequest) -> Found:
@@ -56,13 +81,20 @@ def token_user(request: HttpRequest) -> Found:
     get_user = conf.current().get_user
     if get_user is None:
         return _NOBODY_NAMED
-    try:
-        if iscoroutinefunction(get_user):
-            return _named(kind_of, async_to_sync(get_user)(request))
-        return _named(kind_of, get_user(request))
-    except Exception as error:  # noqa: BLE001
-        _failed(error)
+    started = time.monotonic()
+    if not gate.store_is_reachable or not by_token.enter(PATIENCE_SECONDS):
         return _NOBODY_NAMED
+    failure: Exception | None = None
+    try:
+        with limits.bounded(_milliseconds_left(started)):
+            if iscoroutinefunction(get_user):
+                get_user = async_to_sync(get_user)
+            return _named(kind_of, get_user(request))
+    except Exception as error:  # noqa: BLE001
+        failure = error
+        return _NOBODY_NAMED
+    finally:
+        _leave_by_token(failure, started)
 
 
 async def atoken_user(request: HttpRequest) -> Found:
@@ -70,15 +102,43 @@ async def atoken_user(request: HttpRequest) -> Found:
     get_user = conf.current().get_user
     if get_user is None:
         return _NOBODY_NAMED
-    try:
-        if iscoroutinefunction(get_user):
-            user = await get_user(request)
-        else:
-            user = await sync_to_async(get_user)(request)
-        return _NOBODY_NAMED if _is_nobody(user) else (await akind_of(user), user)
-    except Exception as error:  # noqa: BLE001
-        _failed(error)
+    if not iscoroutinefunction(get_user):
+        return await sync_to_async(token_user)(request)
+    started = time.monotonic()
+    if not gate.store_is_reachable or not await by_token.aenter(PATIENCE_SECONDS):
         return _NOBODY_NAMED
+    failure: Exception | None = None
+    try:
+        async with asyncio.timeout_at(asyncio.get_running_loop().time() + PATIENCE_SECONDS):
+            return await _bounded_token_user(get_user, request)
+    except Exception as error:  # noqa: BLE001
+        failure = error
+        return _NOBODY_NAMED
+    finally:
+        _leave_by_token(failure, started)
+
+
+async def _bounded_token_user(get_user: Callable[..., Any], request: HttpRequest) -> Found:
+    with_limits = ExitStack()
+    try:
+        # In the thread that the function's queries will run in.
+        await sync_to_async(with_limits.enter_context)(limits.bounded())
+        user = await get_user(request)
+        return _NOBODY_NAMED if _is_nobody(user) else (await akind_of(user), user)
+    finally:
+        await sync_to_async(with_limits.close)()
+
+
+def _leave_by_token(failure: Exception | None, started: float) -> None:
+    # A function that raises at once for a token that it does not like has not been stuck: whoever
+    # sends such tokens must not shut out the others.
+    stuck = isinstance(failure, DatabaseError) or time.monotonic() - started >= PATIENCE_SECONDS
+    _report(failure, news=by_token.leave(fault=failure is not None, stuck=stuck))
+
+
+def _milliseconds_left(started: float) -> float:
+    """What remains after the wait for a place; enough to try, at least."""
+    return max(limits.MILLISECONDS / 10, (started + PATIENCE_SECONDS - time.monotonic()) * 1000)
 
 
 def _is_nobody(user: Any) -> bool:
@@ -89,6 +149,10 @@ def _named(judge: Callable[[Any], UserKind], user: Any) -> Found:
     return _NOBODY_NAMED if _is_nobody(user) else (judge(user), user)
 
 
-def _failed(error: Exception) -> Found:
-    logger.warning("Backsoon: could not look up who this is, so they get the page: %s", error)
-    return _FAILED
+def _report(failure: Exception | None, *, news: bool) -> None:
+    """Say once for each outage that look-ups fail, not once for each request."""
+    if news:
+        logger.warning(
+            "Backsoon: could not look up who this is, so they get the page: %s",
+            str(failure) or type(failure).__name__,
+        )

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.signals import setting_changed
@@ -47,30 +47,57 @@ class Page:
     content_security_policy: str
 
 
+@dataclass(slots=True)
+class Shelfful:
+    """What was prepared for one snapshot and one state."""
+
+    snapshot: Snapshot
+    state: State
+    pages: dict[tuple[str, bool, str], Page] = field(default_factory=dict)
+    answers: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    """What others make of the pages, under keys of their own."""
+
+    def is_for(self, view: View) -> bool:
+        """Whether it fits *view*. Equal objects do; the same ones are told at a glance."""
+        if self.snapshot is view.snapshot and self.state is view.state:
+            return True
+        mine, its = self.snapshot, view.snapshot
+        if self.state != view.state or (mine.mark, mine.policy) != (its.mark, its.policy):
+            return False
+        self.snapshot, self.state = its, view.state
+        return True
+
+
 class Shelf:
     """The prepared pages of this process."""
 
     def __init__(self) -> None:
         # One attribute, read once: a request with an older view must not lay its page among the
         # newer ones.
-        self._content: tuple[object, dict[tuple[str, bool], Page]] = (None, {})
+        self._content: Shelfful | None = None
 
-    def page(self, view: View, language: str, *, login_refused: bool = False) -> Page:
-        """The page for *view* in *language*, prepared at first use."""
-        key = (view.snapshot.mark, view.snapshot.policy, view.state)
+    def of(self, view: View) -> Shelfful:
+        """What was prepared for *view*."""
         content = self._content
-        if content[0] != key:
-            content = self._content = (key, {})
-        pages = content[1]
-        page = pages.get((language, login_refused))
+        if content is None or not content.is_for(view):
+            content = self._content = Shelfful(view.snapshot, view.state)
+        return content
+
+    def page(
+        self, view: View, language: str, *, login_refused: bool = False, prefix: str = "/"
+    ) -> Page:
+        """The page for *view* in *language* below the script *prefix*, prepared at first use."""
+        pages = self.of(view).pages
+        page = pages.get((language, login_refused, prefix))
         if page is None:
-            html = render(view.snapshot, view.state, language, login_refused=login_refused)
-            page = pages[language, login_refused] = prepare(html)
+            with routes.below(prefix):
+                html = render(view.snapshot, view.state, language, login_refused=login_refused)
+            page = pages[language, login_refused, prefix] = prepare(html)
         return page
 
     def clear(self) -> None:
         """Forget every page."""
-        self._content = (None, {})
+        self._content = None
 
 
 shelf = Shelf()

@@ -1,23 +1,26 @@
 """One request's way through a site that is not open.
 
-The middleware says when; here stands what happens then. Nothing in here waits for anything, so the
-sync and the async middleware share it.
+The middleware says when; here stands what happens then, for the sync and the async one alike.
+Nothing in here waits for anything but :meth:`Passage.leave`, which may have to look up the user.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
 
 from backsoon.core.decision import NEED_USER, Admit, Refuse, decide
 from backsoon.core.vocabulary import Mode, UserKind
 from backsoon.exceptions import LoginRefusedError
+from backsoon.gate import gate
 
-from . import answers, facts, injection, passes, sessions
-from .users import is_administrator
+from . import answers, facts, injection, lookups, passes, sessions
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -43,6 +46,12 @@ class Passage:
     admitted: Admit | None = None
     refused: bool = False
     login_refused: bool = False
+    failed: bool = False
+    """Whether the layers below us answered with an error of the server."""
+    may_ask: bool = False
+    """Whether somebody may look up the user before the request is judged."""
+    way_down: ExitStack = field(default_factory=ExitStack)
+    """What is in force until then (see :mod:`backsoon.http.doorway`)."""
 
     @classmethod
     def enter(cls, request: HttpRequest, view: View, found: Found) -> Passage | None:
@@ -60,9 +69,18 @@ class Passage:
             return None
         kind, user = found
         known = facts.collect(request, user=kind)
-        if isinstance(decide(view.state, known), Refuse) and not facts.leads_to_open_view(request):
+        answer = decide(view.state, known)
+        refused = isinstance(answer, Refuse) or (answer is NEED_USER and _is_in_vain())
+        if refused and not facts.leads_to_open_view(request):
             return None
-        passage = cls(view, kind, user, at_door=facts.is_door(known.method, request.path_info))
+        at_door = facts.is_door(known.method, request.path_info)
+        if at_door and view.state.mode is Mode.CLOSED and not gate.store_is_reachable:
+            return None
+        passage = cls(view, kind, user, at_door=at_door)
+        # Layers below us like to know the user as well. Without a session there is none to ask for.
+        brings_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+        is_closed = view.state.mode is Mode.CLOSED
+        passage.may_ask = answer is NEED_USER or (is_closed and brings_session)
         setattr(request, _ATTRIBUTE, passage)
         if passage.at_door or known.holds_pass or user is not None:
             injection.ask_for_plain_pages(request)
@@ -114,51 +132,60 @@ class Passage:
 
     def leave(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """What really goes out."""
+        self.failed = not self.refused and response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
         if self.login_refused:
             return answers.login_refusal(request, self.view)
         if self.admitted is None:
             return answers.refusal(request, self.view)
-        administrator = self._administrator(request)
+        administrator = self._administrator(request, response)
         if administrator is not None:
             if not passes.is_fresh(request, administrator):
                 passes.give_pass(response, administrator)
             injection.add_badge(request, response, self.view.state, administrator)
         elif self.at_door:
-            if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if self.failed:
                 return answers.refusal(request, self.view)
             if self.view.state.mode is Mode.CLOSED:
                 injection.add_door_notice(request, response, self.view.state)
         return response
 
-    def leaves_without_query(self, request: HttpRequest) -> bool:
+    def leaves_without_query(self, request: HttpRequest, response: HttpResponseBase) -> bool:
         """Whether :meth:`leave` surely asks the database for nothing."""
-        return not (self.at_door or self.user is not None or passes.holds_pass(request))
+        if self.at_door or self.user is not None:
+            return False
+        worth_it = injection.can_be_changed(response) or passes.is_due(request)
+        return not (worth_it and passes.holds_pass(request))
 
-    def _administrator(self, request: HttpRequest) -> Any:
-        """The administrator whose request this is, if it is one's and looking is worth it."""
-        if self.leaves_without_query(request):
-            return None
-        try:
-            user = request.__dict__.get(sessions.LOGGED_IN) or self.user
-            if user is None:
-                user = getattr(request, "user", None)
-            return user if is_administrator(user) else None
-        except Exception as error:  # noqa: BLE001  (the answer is there; only the badge is lost)
-            logger.warning("Backsoon: could not look up who this is: %s", error)
-            return None
+    def _administrator(self, request: HttpRequest, response: HttpResponseBase) -> Any:
+        """The administrator whose request this is, if it is one's and looking is worth it.
+
+        At the door it always is, for the pass; elsewhere for a badge, or for a pass that is due.
+        """
+        user = request.__dict__.get(sessions.LOGGED_IN)
+        if user is not None or self.leaves_without_query(request, response):
+            return user
+        if self.user is None:
+            self.kind, self.user = lookups.session_user(request)
+        return self.user if self.kind is UserKind.ADMINISTRATOR else None
+
+
+def _is_in_vain() -> bool:
+    """Whether whoever goes down the stack to be looked up cannot be: the database is away, or
+    somebody got stuck there a moment ago.
+    """
+    return not gate.store_is_reachable or lookups.by_session.is_shut()
 
 
 def give_pass_while_open(request: HttpRequest, response: HttpResponseBase) -> None:
     """Give administrators their pass before they need it, as far as telling them costs no query:
-    at their login, and superusers wherever something asked for the user anyway.
+    at their login, and superusers wherever something asked for the user anyway. Call it where
+    something did (``sessions.SEEN``).
     """
     user = request.__dict__.get(sessions.LOGGED_IN)
     if user is None:
-        user = request.__dict__.get(sessions.SEEN)
-        if user is None or not (
-            # Somebody who is an administrator by permission brings the pass of an earlier login.
-            getattr(user, "is_superuser", False) or passes.owns_pass(request, user)
-        ):
+        user = request.__dict__[sessions.SEEN]
+        # Somebody who is an administrator by permission brings the pass of an earlier login.
+        if not (getattr(user, "is_superuser", False) or passes.owns_pass(request, user)):
             return
     if not passes.is_fresh(request, user):
         passes.give_pass(response, user)

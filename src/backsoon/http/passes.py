@@ -25,15 +25,7 @@ def holds_pass(request: HttpRequest) -> bool:
 
 def pass_owner(request: HttpRequest) -> str | None:
     """The primary key, as text, of the user that the pass was made for."""
-    value = request.COOKIES.get(COOKIE)
-    if not value:
-        return None
-    try:
-        return signing.TimestampSigner(salt=_SALT).unsign(
-            value, max_age=settings.SESSION_COOKIE_AGE
-        )
-    except signing.BadSignature:
-        return None
+    return _owner(request, settings.SESSION_COOKIE_AGE)
 
 
 def owns_pass(request: HttpRequest, user: Any) -> bool:
@@ -41,18 +33,24 @@ def owns_pass(request: HttpRequest, user: Any) -> bool:
     return COOKIE in request.COOKIES and pass_owner(request) == str(user.pk)
 
 
+def is_due(request: HttpRequest) -> bool:
+    """Whether the request's pass, whoever's it is, has less than half of its life before it."""
+    return _owner(request, settings.SESSION_COOKIE_AGE // 2) is None
+
+
 def is_fresh(request: HttpRequest, user: Any) -> bool:
     """Whether the pass is this user's and has more than half of its life before it."""
+    return _owner(request, settings.SESSION_COOKIE_AGE // 2) == str(user.pk)
+
+
+def _owner(request: HttpRequest, max_age: int) -> str | None:
     value = request.COOKIES.get(COOKIE)
     if not value:
-        return False
+        return None
     try:
-        owner = signing.TimestampSigner(salt=_SALT).unsign(
-            value, max_age=settings.SESSION_COOKIE_AGE // 2
-        )
+        return signing.TimestampSigner(salt=_SALT).unsign(value, max_age=max_age)
     except signing.BadSignature:
-        return False
-    return owner == str(user.pk)
+        return None
 
 
 def give_pass(response: HttpResponseBase, user: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,7 +25,9 @@ from django.urls import (
     get_script_prefix,
     resolve,
     reverse,
+    set_script_prefix,
 )
+from django.utils.encoding import iri_to_uri
 from django.utils.translation import override
 
 from backsoon import conf
@@ -139,6 +142,24 @@ def _without_prefix(path: str) -> str:
     return unquote(path)
 
 
+@contextmanager
+def below(prefix: str) -> Iterator[None]:
+    """Addresses made inside begin with the script *prefix*."""
+    before = get_script_prefix()
+    set_script_prefix(prefix)
+    try:
+        yield
+    finally:
+        set_script_prefix(before)
+
+
+@functools.lru_cache(maxsize=256)
+def page_address(language: str, prefix: str) -> str:
+    """The address of the maintenance page in *language*, or ``""`` when the project has none."""
+    with below(prefix), override(language):
+        return iri_to_uri(reversed_or_empty("backsoon:page")) or ""
+
+
 def reversed_or_empty(name: str) -> str:
     """The path of a named route in the active language, or ``""``."""
     try:
@@ -181,6 +202,7 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
     }:  # fmt: skip
         site_routes.cache_clear()
         has_open_views.cache_clear()
+        page_address.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="backsoon.routes")

@@ -67,7 +67,9 @@ def _stamp(*, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
     session[STAMP] = NEVER if state.mode is Mode.CLOSED and not administrator else state.generation
     if administrator:
         # Some frameworks wrap the request; the response will be Django's.
-        setattr(getattr(request, "_request", request), LOGGED_IN, user)
+        own = getattr(request, "_request", request)
+        setattr(own, LOGGED_IN, user)
+        setattr(own, SEEN, user)
 
 
 def _is_outdated(stamp: object, generation: int) -> bool:
@@ -83,8 +85,11 @@ def guard_user(request: HttpRequest) -> None:
     Both are set further down the stack, and asked for by other middlewares, views and error pages
     alike; so what is guarded is the setting. Lazy as they are: who does not ask pays for nothing.
     """
-    if not isinstance(request, _Guarded):
-        request.__class__ = _guarded_class(type(request))  # type: ignore[arg-type]
+    kind = type(request)
+    guarded = _guarded_classes.get(kind)
+    if guarded is None:
+        guarded = _guard_class(kind)
+    request.__class__ = guarded
 
 
 class _Guarded:
@@ -129,9 +134,16 @@ class _Guarded:
         del self.__dict__["auser"]
 
 
-@functools.cache
-def _guarded_class(kind: Any) -> type:
-    return type(kind.__name__, (_Guarded, kind), {"__module__": kind.__module__})
+_guarded_classes: dict[type, Any] = {}
+"""Each class of requests that came by, and the guarded one; a guarded one is its own."""
+
+
+def _guard_class(kind: type) -> Any:
+    guarded = kind
+    if not issubclass(kind, _Guarded):
+        guarded = type(kind.__name__, (_Guarded, kind), {"__module__": kind.__module__})
+        _guarded_classes[guarded] = guarded
+    return _guarded_classes.setdefault(kind, guarded)
 
 
 def _judged(request: Any, user: Any) -> Any:

@@ -71,7 +71,7 @@ class Command(BaseCommand):
         with translation.override("en"):
             try:
                 if self._called_from_command_line:
-                    do_not_wait_long()
+                    do_not_wait_long(for_anything=options.get("local", False))
                 module.run(console, options)
             except EXPLAINED as error:
                 raise as_command_error(error, module.FAILURE) from error

@@ -19,8 +19,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import to_locale
 
 import backsoon
-from backsoon import checks, conf, store
+from backsoon import brakes, checks, conf, store, wakeups
 from backsoon.core.state import resolve_state
+from backsoon.core.vocabulary import Mode
 from backsoon.definitions import languages
 from backsoon.groups import ADMINISTRATORS, CODENAMES, look_at_administrators
 from backsoon.http.icons import resolve_icon
@@ -161,6 +162,19 @@ def examine_texts() -> Findings:
         )
 
 
+def examine_brake() -> Findings:
+    """Nothing holds on this host alone."""
+    brake = brakes.read() if not conf.problems() else None
+    if brake is not None:
+        what = "closed" if brake.mode is Mode.CLOSED else "opened"
+        yield problem(
+            "brake",
+            f"The site was {what} on this host alone, by {brake.by}: the database does not know.",
+            "The first process here that reaches the database stores it for all hosts. If none "
+            "runs: manage.py maintenance on, or off.",
+        )
+
+
 def examine_group() -> Findings:
     """The group that makes administrators."""
     report = look_at_administrators()
@@ -196,8 +210,25 @@ def examine_administrators() -> Findings:
         )
 
 
+def examine_wakeups() -> Findings:
+    """Word of a change comes through, where there is anything to carry it."""
+    for channel in wakeups.report():
+        if channel.reach in (wakeups.Reach.LISTENING, wakeups.Reach.OFF):
+            continue
+        # Redis is there because somebody asked for it; PostgreSQL's way is taken unasked.
+        level = problem if channel.name == "Redis" else note
+        seconds = conf.current().poll
+        yield level(
+            "wakeups",
+            f"{channel.message} So every process learns of a change by polling: within about "
+            f"{seconds:g} s instead of at once.",
+            channel.hint,
+        )
+
+
 EXAMINATIONS: tuple[Callable[[], Findings], ...] = (
     examine_installation,
+    examine_brake,
     examine_page,
     examine_texts,
 )
@@ -209,5 +240,6 @@ DATABASE_EXAMINATIONS: tuple[Callable[[], Findings], ...] = (
     examine_end,
     examine_group,
     examine_administrators,
+    examine_wakeups,
 )
 """What needs one."""

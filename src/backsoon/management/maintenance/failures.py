@@ -31,13 +31,17 @@ _PORTS = {"postgresql": 5432, "mysql": 3306, "oracle": 1521}
 _NETWORKED = ("postgresql", "mysql")
 
 
-def do_not_wait_long() -> None:
+def do_not_wait_long(*, for_anything: bool = False) -> None:
     """Let connecting to our database fail soon, unless the project says how long to wait.
 
-    Only for a process that does nothing else: it changes the settings of the connection.
+    With *for_anything* queries, too, whatever the project says. Only for a process that does
+    nothing else: it changes the settings of the connection.
     """
     if conf.problems():
         return  # which database is ours is not known; whoever asks for it will be told why
+    if for_anything:
+        store.use_short_timeouts()
+        return
     connection = connections[store.alias()]
     if connection.vendor in _NETWORKED:
         connection.settings_dict["OPTIONS"].setdefault("connect_timeout", CONNECT_SECONDS)

@@ -9,7 +9,7 @@ from backsoon import services, store
 from backsoon.core.vocabulary import Mode, Switch
 from backsoon.exceptions import ConflictError
 
-from . import words
+from . import local, words
 from .console import origin, plain_text
 from .failures import require_time_zones
 
@@ -28,10 +28,14 @@ FAILURE = "Not opened"
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--reason", type=plain_text, default="", help="Why, for the history.")
+    local.add_argument(parser)
 
 
 def run(console: Console, options: Mapping[str, Any]) -> None:
     """Open, unless somebody else switches after this has looked."""
+    if options["local"]:
+        local.run(Mode.OPEN, FAILURE, console, options)
+        return
     require_time_zones()
     before = store.load()
     try:
@@ -42,7 +46,10 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
             raise
         outcome = _open(options, before.mark)  # somebody wanted the same at the same time
     since = store.utc_now() if outcome.changed else before.policy.switch.since
-    data = words.state_data(outcome.state, outcome.mark) | {"changed": outcome.changed}
+    data = words.state_data(outcome.state, outcome.mark) | {
+        "changed": outcome.changed,
+        "superseded": local.supersede(console),
+    }
     console.answer(data, _lines(outcome, Switch(Mode.OPEN, since)))
 
 

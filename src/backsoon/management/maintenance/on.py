@@ -12,7 +12,7 @@ from backsoon.core.state import resolve_state
 from backsoon.core.vocabulary import Mode, Switch
 from backsoon.exceptions import ConflictError
 
-from . import words
+from . import local, words
 from .console import origin, plain_text, usage_error
 from .failures import require_time_zones
 from .moments import parse_end
@@ -54,10 +54,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--read-only", action="store_true", help="Let visitors read, but change nothing."
     )
+    local.add_argument(parser)
 
 
 def run(console: Console, options: Mapping[str, Any]) -> None:
     """Close, unless somebody else switches to something else after this has looked."""
+    if options["local"]:
+        local.run(Mode.CLOSED, FAILURE, console, options)
+        return
     require_time_zones()
     try:
         _close(console, options)
@@ -99,6 +103,7 @@ def _close(console: Console, options: Mapping[str, Any]) -> None:
         "changed": outcome.changed,
         "already_on": ongoing,
         "amended": amended,
+        "superseded": local.supersede(console),
     }
     console.answer(data, _lines(outcome, after, ongoing, amended, options))
 

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from backsoon import store
-from backsoon.core.state import resolve_state
-from backsoon.core.vocabulary import Mode, State
+from backsoon import brakes, lastknown, store
+from backsoon.core.state import braked, resolve_state
+from backsoon.core.vocabulary import Brake, Mode, State
+from backsoon.exceptions import NotMigratedError, StoreUnavailableError
+from backsoon.snapshots import Snapshot
 
 from . import words
 from .console import ExitCode
@@ -16,8 +18,6 @@ from .console import ExitCode
 if TYPE_CHECKING:
     import datetime as dt
     from argparse import ArgumentParser
-
-    from backsoon.snapshots import Snapshot
 
     from .console import Console
 
@@ -42,8 +42,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(console: Console, options: Mapping[str, Any]) -> None:
     """Answer, from the database and not from what this process may remember."""
-    snapshot = store.load()
+    try:
+        snapshot = store.load()
+    except NotMigratedError:
+        raise
+    except StoreUnavailableError:
+        _tell_what_the_host_knows(console)
+        raise
     now = store.utc_now()
+    brake = brakes.read()
     state = resolve_state(snapshot.policy, snapshot.windows, now)
     data = words.state_data(state, snapshot.mark) | {
         "open_at_end": snapshot.policy.switch.open_at_end,
@@ -53,11 +60,43 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
             for problem in snapshot.broken
         ],
         "missing": list(snapshot.missing),
+        "read_from": "database",
+        "brake": words.brake_data(brake) if brake is not None else None,
     }
-    console.answer(data, _lines(snapshot, state, now))
+    console.answer(data, [*_lines(snapshot, state, now), *_pending(brake, now)])
     code = EXIT_CODES[state.mode]
     if options["exit_code"] and code:
         sys.exit(int(code))
+
+
+def _tell_what_the_host_knows(console: Console) -> None:
+    """What its processes go by while the database is away; nothing if they know nothing."""
+    known, brake, now = lastknown.load(), brakes.read(), store.utc_now()
+    if known is None and brake is None:
+        return
+    snapshot = known or Snapshot()
+    policy, windows = snapshot.policy, snapshot.windows
+    if brake is not None:
+        policy, windows = braked(policy, windows, brake)
+    state = resolve_state(policy, windows, now)
+    data = words.state_data(state, snapshot.mark) | {
+        "open_at_end": policy.switch.open_at_end,
+        "read_from": "host",
+        "brake": words.brake_data(brake) if brake is not None else None,
+    }
+    source = "by an order on it" if brake is not None else "as far as it knew last"
+    line = words.state_line(state, snapshot.mark, policy.switch, now)
+    console.answer(data, [f"On this host, {source}: {line}", *_pending(brake, now)])
+
+
+def _pending(brake: Brake | None, now: dt.datetime) -> Iterator[str]:
+    if brake is None:
+        return
+    yield f"  In force on this host, whatever the database says: {words.brake_line(brake, now)}."
+    yield (
+        "  The first process here that reaches the database stores it for all hosts. To take it "
+        "back: manage.py maintenance on, or off; with --local while the database is away."
+    )
 
 
 def _lines(snapshot: Snapshot, state: State, now: dt.datetime) -> Iterator[str]:

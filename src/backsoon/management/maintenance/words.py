@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from backsoon.core.vocabulary import Mode, State, Switch, Why
+from backsoon.core.vocabulary import Brake, Mode, State, Switch, Why
 from backsoon.snapshots import Mark
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -68,6 +68,26 @@ def end_sentence(state: State, switch: Switch, now: dt.datetime) -> str:
         "then the site opens by itself" if opens_itself(state, switch) else "a promise, no timer"
     )
     return f"{clock(state.until, now)}, in {span(state.until - now)}; {opens}"
+
+
+def brake_data(brake: Brake) -> dict[str, Any]:
+    """An order on one host as ``--json`` gives it."""
+    return {
+        "mode": brake.mode.value,
+        "at": iso(brake.at),
+        "by": brake.by,
+        "reason": brake.reason,
+        "host": brake.host,
+        "generation": brake.generation,
+        "epoch": brake.epoch,
+    }
+
+
+def brake_line(brake: Brake, now: dt.datetime) -> str:
+    """An order on one host in one line."""
+    what = "closed" if brake.mode is Mode.CLOSED else "opened"
+    reason = f" ({brake.reason})" if brake.reason else ""
+    return f"{what} on {brake.host} at {clock(brake.at, now)} by {brake.by}{reason}"
 
 
 def opens_itself(state: State, switch: Switch) -> bool:

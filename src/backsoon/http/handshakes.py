@@ -1,0 +1,92 @@
+"""WebSockets while the site is not open.
+
+No middleware of Django ever sees one, so the guard alone answers for them: who is not admitted at
+the handshake is refused, whatever happens. The rules are those of every request; the handshake is
+one by GET.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+
+from backsoon.core.decision import NEED_USER, Admit, decide
+from backsoon.gate import View, gate
+
+from . import answers, facts, lookups, sessions
+
+logger = logging.getLogger("backsoon")
+
+TRY_AGAIN_LATER = 1013
+"""The close code of a server that cannot serve now (registry of RFC 6455, 11.7)."""
+
+Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+
+async def is_admitted(scope: dict[str, Any]) -> bool:
+    """Whether a handshake is let by. A fault lets nobody by."""
+    try:
+        view = gate.view()
+        return view.is_open or isinstance(await _decision(_request(scope), view), Admit)
+    except Exception:
+        logger.exception("Backsoon: a WebSocket could not be judged, so it was refused.")
+        return False
+
+
+async def refuse(scope: dict[str, Any], send: Send) -> None:
+    """Refuse the handshake: with 503 where the server can tell it, else by closing."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        # Before the handshake is accepted, servers make a 403 of this.
+        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
+        return
+    response = _refusal(scope)
+    headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
+    status = int(HTTPStatus.SERVICE_UNAVAILABLE)
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": response.content})
+
+
+def _refusal(scope: dict[str, Any]) -> HttpResponse:
+    try:
+        return answers.problem(_request(scope), gate.view())
+    except Exception:
+        logger.exception("Backsoon: an answer could not be made; an empty one was sent.")
+        return HttpResponse(headers={"Retry-After": "120", "Cache-Control": "no-store"})
+
+
+def _request(scope: dict[str, Any]) -> HttpRequest:
+    return ASGIRequest({**scope, "method": "GET"}, io.BytesIO())
+
+
+async def _decision(request: HttpRequest, view: View) -> object:
+    kind, _user = await lookups.atoken_user(request)
+    decision = decide(view.state, facts.collect(request, user=kind))
+    if decision is NEED_USER and _find_session(request):
+        kind, _user = await lookups.asession_user(request)
+        decision = decide(view.state, facts.collect(request, user=kind))
+    return decision
+
+
+def _find_session(request: HttpRequest) -> bool:
+    """Put session and user within reach, as they are in the project; both are lazy."""
+    for kind in (SessionMiddleware, AuthenticationMiddleware):
+        if f"{kind.__module__}.{kind.__qualname__}" not in django_settings.MIDDLEWARE:
+            return False
+    sessions.guard_user(request)
+    SessionMiddleware(_no_answer).process_request(request)
+    AuthenticationMiddleware(_no_answer).process_request(request)
+    return True
+
+
+def _no_answer(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
