@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 
-from . import conf, inflight
+from . import conf
 from .gate import gate
 from .http import answers, doorway, lookups, outage, sessions, strangers
 from .http.passage import Passage, give_pass_while_open
+from .inflight import UNITS, leave, leave_when_closed
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -61,12 +62,12 @@ class MaintenanceModeMiddleware:
                     give_pass_while_open(request, response)
                 if response.streaming:
                     ended = False
-                    inflight.leave_when_closed(request, response)
+                    leave_when_closed(request, response)
             finally:
                 if ended:
-                    inflight.leave(request)
+                    UNITS.pop(request, None)
             return response
-        inflight.leave(request)
+        leave(request)
         return self._answer_while_closed(request, view)
 
     def _answer_while_closed(self, request: HttpRequest, view: View) -> HttpResponseBase:
@@ -96,18 +97,18 @@ class MaintenanceModeMiddleware:
                     give_pass_while_open(request, response)
                 if response.streaming:
                     ended = False
-                    inflight.leave_when_closed(request, response)
+                    leave_when_closed(request, response)
             except asyncio.CancelledError:
                 # The client has gone. A sync view goes on in its thread all the same; what is
                 # asked of that thread now, it does when the view has ended.
                 ended = False
-                await sync_to_async(inflight.leave)(request)
+                await sync_to_async(leave)(request)
                 raise
             finally:
                 if ended:
-                    inflight.leave(request)
+                    UNITS.pop(request, None)
             return response
-        inflight.leave(request)
+        leave(request)
         return await self._aanswer_while_closed(request, view)
 
     async def _aanswer_while_closed(self, request: HttpRequest, view: View) -> HttpResponseBase:
