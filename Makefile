@@ -12,7 +12,7 @@ MEMORY := DATABASE_URL=sqlite://:memory:
 TEMPLATES := find src demo tests -name '*.html' -path '*/templates/*'
 APPS_WITH_TEXTS := src/backsoon demo/panel
 
-.PHONY: help demo demo-asgi test test-fast matrix coverage check format messages docs screenshots clean
+.PHONY: help demo demo-asgi test test-fast matrix coverage check format messages docs bench screenshots clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ demo-asgi: ## The same with uvicorn
 
 test: ## The whole suite: every installed Python and Django, servers, browser
 	@scripts/bootstrap.sh test
-	@scripts/install_packages.sh chromium gettext
+	@scripts/install_packages.sh chromium gettext postgresql redis nginx faketime
 	@$(MAKE) --no-print-directory matrix
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest
@@ -75,6 +75,11 @@ docs: ## Build the documentation into var/docs
 	@scripts/bootstrap.sh docs
 	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs var/docs
 	@echo "Open var/docs/index.html"
+
+bench: ## Measure what it costs, side by side with others, and write it into the docs (15 minutes)
+	@scripts/bootstrap.sh bench
+	@scripts/install_packages.sh postgresql redis nginx wrk
+	$(PY) -m benchmarks --docs
 
 screenshots: ## Take the pictures of the docs again, from a demo that runs (PORT=8000)
 	@scripts/bootstrap.sh test

@@ -8,7 +8,7 @@ from __future__ import annotations
 from demo.core.settings import *  # noqa: F403  (this is how Django's settings are extended)
 
 # Each of a hundred tests waits for each of its changes until all workers know.
-BACKSOON["POLL"] = 0.05  # type: ignore[assignment]  # noqa: F405
+BACKSOON["POLL"] = 0.05  # noqa: F405
 
 # The default hasher takes a quarter of a second for each login.
 PASSWORD_HASHERS = [

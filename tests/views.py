@@ -15,6 +15,8 @@ from backsoon.decorators import always_open
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+STATE_OF_HEALTH = "ok"
+
 CHUNKS = (b"one\n", b"two\n", b"three\n")
 
 
@@ -66,7 +68,7 @@ def api(request: HttpRequest) -> JsonResponse:
 @always_open
 def healthy(request: HttpRequest) -> HttpResponse:
     """Stays reachable while the site is closed."""
-    return HttpResponse("ok")
+    return HttpResponse(STATE_OF_HEALTH)
 
 
 @always_open

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
@@ -17,7 +19,7 @@ from django.core.exceptions import ValidationError
 from django.core.signals import setting_changed
 from django.core.validators import EmailValidator, URLValidator
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop, override
+from django.utils.translation import gettext_noop, override, to_language
 
 from .models import SettingType
 
@@ -141,10 +143,25 @@ def _default_texts(default: str) -> frozenset[str]:
     if not default:
         return frozenset()
     texts = {default}
-    for code in {*OWN_LANGUAGES, *(code for code, _name in django_settings.LANGUAGES)}:
-        with override(code):
+    for code in {*OWN_LANGUAGES, *_languages_of_the_project()}:
+        # A catalogue that cannot be read is its readers' problem, not that of whoever is closing.
+        with suppress(Exception), override(code):
             texts.add(str(_(default)))
     return frozenset(texts)
+
+
+def _languages_of_the_project() -> Iterator[str]:
+    """The languages that the project itself has texts in, and so perhaps our texts.
+
+    Not all that it names: loading the texts of a language takes megabytes, and a project that names
+    none has Django's hundred.
+    """
+    named = {code for code, _name in django_settings.LANGUAGES}
+    for folder in django_settings.LOCALE_PATHS:
+        for catalogue in Path(folder).glob("*/LC_MESSAGES/django.mo"):
+            code = to_language(catalogue.parts[-3])
+            if code in named:
+                yield code
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

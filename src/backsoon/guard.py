@@ -58,6 +58,7 @@ def asgi(application: ASGIApplication) -> ASGIApplication:
     Raises ``ImproperlyConfigured`` when ``settings.BACKSOON`` cannot be used.
     """
     from . import conf
+    from .gate import gate
     from .http import handshakes, outside
 
     conf.current()
@@ -65,7 +66,8 @@ def asgi(application: ASGIApplication) -> ASGIApplication:
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await outside.first_reading()
+            if not gate.knows:
+                await outside.first_reading()
             refusal = outside.from_asgi(scope)
             if refusal is not None:
                 status, headers, body = refusal
@@ -74,7 +76,8 @@ def asgi(application: ASGIApplication) -> ASGIApplication:
                 await send({"type": "http.response.body", "body": body})
                 return
         elif kind == "websocket":
-            await outside.first_reading()
+            if not gate.knows:
+                await outside.first_reading()
             if not await handshakes.is_admitted(scope):
                 await receive()  # that there is somebody
                 await handshakes.refuse(scope, send)

@@ -105,6 +105,11 @@ class Keeper:
             self._found_no_tables()
         except StoreUnavailableError as error:
             self._lost(error)
+        except Exception as error:
+            # A fault of the project's, in a signal or a translation: nothing was learnt either.
+            if self._reachable:
+                logger.exception("Backsoon: a reading failed.")
+            self._lost(error)
 
     def refresh(self) -> bool:
         """Read everything now, in the calling thread; false if another reading is under way.
@@ -228,7 +233,7 @@ class Keeper:
 
     def _found_no_tables(self) -> None:
         connections[store.alias()].close()
-        if self._holder.snapshot is None:
+        if self._holder.snapshot is None and self._recall() is None:
             logger.warning("Backsoon: no tables yet; the site is open. Run: manage.py migrate")
             self._holder.install(Snapshot())
 
@@ -237,6 +242,8 @@ class Keeper:
         known = self._holder.snapshot
         if known is None:
             known = self._recall()
+        else:
+            lastknown.save(known)  # somebody may have put an older one there, or removed it
         if self._reachable:
             logger.warning(
                 "Backsoon: the database cannot be read (%s). %s", error, _consequence(known)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -44,6 +46,7 @@ def save(snapshot: Snapshot) -> None:
             with hostfiles.writing() as folder:
                 _replace(folder, snapshot.mark, payload)
     except (UnusableError, ImproperlyConfigured) as error:
+        _retract()
         _warn(
             "save",
             f"the state cannot be kept on this host ({error}). A process that starts while the "
@@ -59,11 +62,34 @@ def load() -> Snapshot | None:
         with hostfiles.reading() as folder:
             found = folder.read(KIND) if folder is not None else None
         snapshot = _decoded(found[0]) if found is not None else None
+        if snapshot is not None:
+            _require_kept_up_to_date(snapshot)
     except (UnusableError, ImproperlyConfigured) as error:
         _warn("load", f"the last known state cannot be used: {error}. It counts as not there.")
         return None
     _told.pop("load", None)
     return snapshot
+
+
+def _retract() -> None:
+    """Take away what cannot be replaced, if it would let visitors into a site closed since."""
+    with suppress(UnusableError, ImproperlyConfigured), hostfiles.writing() as folder:
+        found = folder.read(KIND)
+        if found is not None and _lets_in(_decoded(found[0])):
+            folder.remove(KIND)
+
+
+def _lets_in(snapshot: Snapshot) -> bool:
+    return snapshot.policy.switch.mode is not Mode.CLOSED
+
+
+def _require_kept_up_to_date(snapshot: Snapshot) -> None:
+    """Refuse a copy that lets visitors in and could not have been replaced since."""
+    if _lets_in(snapshot) and not os.access(hostfiles.directory(), os.W_OK | os.X_OK):
+        raise UnusableError(
+            f"it says {snapshot.policy.switch.mode}, and {hostfiles.directory()} cannot be "
+            "written to, so it may be outdated"
+        )
 
 
 def _replace(folder: Folder, mark: Mark, payload: bytes) -> None:

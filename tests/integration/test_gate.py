@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import override_settings
 
-from backsoon import environment, keeper, services, store
+from backsoon import environment, keeper, lastknown, services, store
 from backsoon import gate as gate_module
 from backsoon.clock import since_boot
 from backsoon.core.vocabulary import Mode, Policy, Switch, Why, Window
@@ -139,6 +139,41 @@ def test_after_a_fork_the_child_knows_nothing_and_watches_for_itself() -> None:
     assert not gate.knows
     assert gate.watcher is not parent
     assert not gate.watcher.running
+
+
+def test_a_process_that_finds_no_tables_believes_what_its_host_knew(
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "read_pulse", _not_migrated)  # somebody dropped them
+    monkeypatch.setattr(lastknown, "load", closed)
+    assert fresh.view().state.mode is Mode.CLOSED
+
+
+def test_a_reading_that_fails_for_a_reason_of_the_projects_is_told_once_and_opens_nothing(
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> store.Pulse:
+        raise ZeroDivisionError("a signal handler of the project")
+
+    monkeypatch.setattr(store, "read_pulse", fail)
+    monkeypatch.setattr(lastknown, "load", closed)
+    with caplog.at_level(logging.WARNING, logger="backsoon"):
+        assert fresh.view().state.mode is Mode.CLOSED
+        fresh.keeper.look()
+    assert caplog.text.count("Traceback") == 1
+
+
+@pytest.mark.django_db
+def test_a_process_that_knows_better_replaces_an_older_copy_while_the_database_is_away(
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.close_site()
+    known = fresh.view().snapshot
+    kept: list[Snapshot] = []
+    monkeypatch.setattr(lastknown, "save", kept.append)
+    monkeypatch.setattr(store, "read_pulse", _unavailable)
+    fresh.keeper.look()
+    assert kept == [known]
 
 
 # -- The watcher's look ------------------------------------------------------------------------

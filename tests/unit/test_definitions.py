@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import global_settings
 from django.core.exceptions import ValidationError
 from django.test import override_settings
 from django.utils.translation import override
@@ -433,3 +434,35 @@ def test_the_maintenance_group_comes_first() -> None:
         from_row(SystemSetting(key="b", group="blog")),
     ]
     assert groups([*others, *DEFINITIONS]) == [GROUP, "shop", "blog"]
+
+
+def test_a_catalogue_that_cannot_be_read_keeps_nobody_from_reading_the_settings(
+    tmp_path: Path,
+) -> None:
+    write_catalogue(tmp_path, "de", {DEFAULT_TITLE: GERMAN_TITLE})
+    torn = tmp_path / "de" / "LC_MESSAGES" / "django.mo"
+    torn.write_bytes(torn.read_bytes()[:20])
+    definitions._default_texts.cache_clear()
+    with override_settings(
+        LOCALE_PATHS=[tmp_path], LANGUAGES=[("en", "English"), ("de", "German")]
+    ):
+        definition = BY_KEY["maintenance_title"]
+        assert definition.canonical(DEFAULT_TITLE) == ""
+        assert definition.canonical("Moving house") == "Moving house"
+    definitions._default_texts.cache_clear()
+
+
+def test_of_djangos_hundred_languages_only_those_with_texts_of_ours_are_loaded(
+    german: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    class Noted(override):
+        def __init__(self, language: str | None, deactivate: bool = False) -> None:
+            loaded.append(language or "")
+            super().__init__(language, deactivate)
+
+    monkeypatch.setattr(definitions, "override", Noted)
+    with override_settings(LANGUAGES=global_settings.LANGUAGES):
+        assert BY_KEY["maintenance_title"].canonical(GERMAN_TITLE) == ""
+    assert sorted(loaded) == ["de", "en", "fr"]

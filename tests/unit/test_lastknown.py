@@ -380,6 +380,40 @@ def test_a_full_disk_leaves_the_old_copy_whole_and_nothing_beside_it(
     assert lastknown.load() == closed(8)
 
 
+def open_site(epoch: int = 6) -> Snapshot:
+    return Snapshot(mark=Mark(epoch, epoch))
+
+
+def test_a_closure_that_cannot_be_kept_takes_away_the_copy_that_says_open(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lastknown.save(open_site())
+    full = _raising(OSError(errno.ENOSPC, "No space left on device"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        lastknown.save(closed())
+    assert lastknown.load() is None
+    assert list(place.iterdir()) == []
+
+
+def test_a_copy_that_says_open_is_not_believed_where_it_could_not_have_been_replaced(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lastknown.save(open_site())
+    assert lastknown.load() == open_site()
+    monkeypatch.setattr(os, "access", lambda *args, **kwargs: False)  # a read-only file system
+    assert lastknown.load() is None
+    assert "may be outdated" in caplog.text
+
+
+def test_a_copy_that_says_closed_is_believed_wherever_it_is(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lastknown.save(closed())
+    monkeypatch.setattr(os, "access", lambda *args, **kwargs: False)
+    assert lastknown.load() == closed()
+
+
 def test_after_a_crash_between_writing_and_renaming_the_old_copy_holds_and_the_rest_is_cleared(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from enum import StrEnum, auto
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from django.conf import settings as django_settings
@@ -81,6 +81,8 @@ class Prepared(NamedTuple):
     copy: Callable[[responses.Changes, bool], HttpResponse]
     waits: bool
     """Whether it says how long to wait."""
+    outside: dict[bool, Any]
+    """What the guard made of it, by whether requests come encrypted."""
 
 
 class Answer(NamedTuple):
@@ -188,7 +190,7 @@ def _kind(visit: Visit) -> Kind:
         return Kind.PAGE
     if wish.program or asking.is_for_programs(method, path):
         return Kind.PROBLEM
-    if method in ("GET", "HEAD") and wish.navigates and conf.current().answer == "redirect":
+    if wish.navigates and method in ("GET", "HEAD") and conf.current().answer == "redirect":
         return Kind.REDIRECT
     return Kind.PAGE
 
@@ -222,7 +224,7 @@ def _answer(
     prepared: Prepared | None = answers.get(key)
     if prepared is None:
         model = _MODELS[kind](view, wish, visit.prefix, login_refused)
-        prepared = Prepared(responses.copier(model), waits="Retry-After" in model)
+        prepared = Prepared(responses.copier(model), "Retry-After" in model, {})
         if len(answers) >= MOST_PREPARED:
             answers.clear()
         answers[key] = prepared

@@ -13,16 +13,19 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
+from backsoon import conf
 from backsoon.core.decision import NEED_USER, Admit, decide
 from backsoon.gate import View, gate
 
-from . import answers, facts, lookups, sessions
+from . import answers, facts, lookups, passes, sessions
 
 logger = logging.getLogger("backsoon")
 
@@ -69,6 +72,18 @@ def _request(scope: dict[str, Any]) -> HttpRequest:
 
 
 async def _decision(request: HttpRequest, view: View) -> object:
+    if conf.current().get_user is None and not passes.holds_pass(request):
+        return decide(view.state, facts.collect(request))  # nobody to look up
+    # As Django's handler does for a request: a thread of its own for the queries, which leaves no
+    # connection behind.
+    async with ThreadSensitiveContext():
+        try:
+            return await _decision_about_user(request, view)
+        finally:
+            await sync_to_async(connections.close_all)()
+
+
+async def _decision_about_user(request: HttpRequest, view: View) -> object:
     kind, _user = await lookups.atoken_user(request)
     decision = decide(view.state, facts.collect(request, user=kind))
     if decision is NEED_USER and _find_session(request):

@@ -25,7 +25,6 @@ from django.middleware.security import SecurityMiddleware
 from backsoon.gate import View, gate
 
 from . import answers, asking, strangers
-from .pages import shelf
 from .routes import below, site_routes
 
 logger = logging.getLogger("backsoon")
@@ -34,20 +33,11 @@ SECURITY = "django.middleware.security.SecurityMiddleware"
 OURS = "backsoon.middleware.MaintenanceModeMiddleware"
 
 
-class Sending(NamedTuple):
-    """A refusal as a WSGI server takes it."""
+Sending = tuple[str, list[tuple[str, str]], bytes]
+"""A refusal as a WSGI server takes it: status line, headers, body."""
 
-    status: str
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
-class AsgiSending(NamedTuple):
-    """A refusal as an ASGI server takes it."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
+AsgiSending = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""A refusal as an ASGI server takes it: status code, headers, body."""
 
 
 class Ready(NamedTuple):
@@ -59,15 +49,6 @@ class Ready(NamedTuple):
     raw_headers: list[tuple[bytes, bytes]]
     places: dict[str, int]
     """Where in these lists each header stands."""
-    body: bytes
-
-
-class Refusal(NamedTuple):
-    """One client's."""
-
-    ready: Ready
-    changes: dict[str, str]
-    """The values of this moment, for headers that it has."""
     body: bytes
 
 
@@ -119,7 +100,7 @@ def from_wsgi(environ: dict[str, Any]) -> Sending | None:
         headers = ready.headers.copy()
         for name, value in changes.items():
             headers[ready.places[name]] = (name, value)
-        return Sending(ready.status, headers, body)
+        return ready.status, headers, body
     except Exception as error:  # noqa: BLE001  (Django and the middleware will know what to do)
         _report(error)
         return None
@@ -127,11 +108,10 @@ def from_wsgi(environ: dict[str, Any]) -> Sending | None:
 
 async def first_reading() -> None:
     """Wait, without holding up the event loop, until this process knows what is true."""
-    if not gate.knows:
-        try:
-            await sync_to_async(gate.view, thread_sensitive=False)()
-        except Exception as error:  # noqa: BLE001
-            _report(error)
+    try:
+        await sync_to_async(gate.view, thread_sensitive=False)()
+    except Exception as error:  # noqa: BLE001
+        _report(error)
 
 
 def from_asgi(scope: dict[str, Any]) -> AsgiSending | None:
@@ -158,12 +138,11 @@ def from_asgi(scope: dict[str, Any]) -> AsgiSending | None:
         refusal = _refusal(view, site, meta, visited, scope.get("scheme"))
         if refusal is None:
             return None
-        changes = {
-            name.encode("ascii"): value.encode("latin-1") for name, value in refusal.changes.items()
-        }
-        ready = refusal.ready
-        headers = [(name, changes.get(name, value)) for name, value in ready.raw_headers]
-        return AsgiSending(ready.code, headers, refusal.body)
+        ready, changes, body = refusal
+        headers = ready.raw_headers.copy()
+        for name, value in changes.items():
+            headers[ready.places[name]] = (name.encode("ascii"), value.encode("latin-1"))
+        return ready.code, headers, body
     except Exception as error:  # noqa: BLE001
         _report(error)
         return None
@@ -183,7 +162,8 @@ def _meta(scope: Mapping[str, Any], names: Mapping[bytes, str]) -> dict[str, Any
 
 def _refusal(
     view: View, site: Site, meta: dict[str, Any], visited: tuple[str, str, str, str], scheme: Any
-) -> Refusal | None:
+) -> tuple[Ready, dict[str, str], bytes] | None:
+    """What was prepared, the values of this moment for headers that it has, and the body."""
     secure = False
     if site.minds_tls:
         assert site.security is not None
@@ -195,12 +175,11 @@ def _refusal(
         return None
     visit = answers.Visit(*visited, site.prefix, asking.remembered(asked))
     answer = answers.answer_to(visit, view)
-    kept = shelf.of(view).answers
-    key = (answer.prepared.copy, secure)
-    ready: Ready | None = kept.get(key)
+    made = answer.prepared.outside
+    ready: Ready | None = made.get(secure)
     if ready is None:
-        ready = kept[key] = _ready(answer.prepared.copy({}, False), site, secure)
-    return Refusal(ready, answer.changes, b"" if answer.without_body else ready.body)
+        ready = made[secure] = _ready(answer.prepared.copy({}, False), site, secure)
+    return ready, answer.changes, b"" if answer.without_body else ready.body
 
 
 def _ready(response: HttpResponse, site: Site, secure: bool) -> Ready:

@@ -27,7 +27,9 @@ from django.urls import (
     reverse,
     set_script_prefix,
 )
+from django.urls.resolvers import LocalePrefixPattern
 from django.utils.encoding import iri_to_uri
+from django.utils.functional import Promise
 from django.utils.translation import override
 
 from backsoon import conf
@@ -130,9 +132,34 @@ def _paths_of(name: str, args: Iterable[Any] = ()) -> set[str]:
 
 
 def _languages() -> list[str]:
-    if not settings.USE_I18N:
+    """The languages in which a path may be another one.
+
+    Each that is looked at costs time and a map of all routes, and a project that names no languages
+    has a hundred of them. So where no path depends on the language, only one is.
+    """
+    if not depend_on_language():
         return [settings.LANGUAGE_CODE]
     return [code for code, _name in settings.LANGUAGES]
+
+
+@functools.cache
+def depend_on_language() -> bool:
+    """Whether any path of the project does: by ``i18n_patterns``, or as a translated text."""
+    if not settings.USE_I18N:
+        return False
+    return isinstance(settings.LOGIN_URL, Promise) or _has_translated(get_resolver().url_patterns)
+
+
+def _has_translated(patterns: Iterable[URLPattern | URLResolver]) -> bool:
+    for pattern in patterns:
+        written = vars(pattern.pattern)
+        if isinstance(pattern.pattern, LocalePrefixPattern) or any(
+            isinstance(written.get(name), Promise) for name in ("_route", "_regex")
+        ):
+            return True
+        if isinstance(pattern, URLResolver) and _has_translated(pattern.url_patterns):
+            return True
+    return False
 
 
 def _without_prefix(path: str) -> str:
@@ -156,7 +183,7 @@ def below(prefix: str) -> Iterator[None]:
 @functools.lru_cache(maxsize=256)
 def page_address(language: str, prefix: str) -> str:
     """The address of the maintenance page in *language*, or ``""`` when the project has none."""
-    with below(prefix), override(language):
+    with below(prefix), override(language if depend_on_language() else settings.LANGUAGE_CODE):
         return iri_to_uri(reversed_or_empty("backsoon:page")) or ""
 
 
@@ -200,6 +227,7 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
         "ROOT_URLCONF", "BACKSOON", "LOGIN_URL", "STATIC_URL", "MEDIA_URL", "LANGUAGES",
         "LANGUAGE_CODE", "USE_I18N", "FORCE_SCRIPT_NAME",
     }:  # fmt: skip
+        depend_on_language.cache_clear()
         site_routes.cache_clear()
         has_open_views.cache_clear()
         page_address.cache_clear()

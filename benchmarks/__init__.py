@@ -1,0 +1,1 @@
+"""What Backsoon costs, side by side with what else one could do. One command: `make bench`."""

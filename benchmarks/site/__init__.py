@@ -1,0 +1,1 @@
+"""The small Django site that is measured, once for each alternative."""
