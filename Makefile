@@ -28,12 +28,14 @@ test: ## The whole suite: every installed Python and Django, servers, browser
 	@scripts/install_packages.sh chromium gettext postgresql redis nginx faketime
 	@$(MAKE) --no-print-directory matrix
 	$(MEMORY) $(MANAGE) test demo
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto -m "not browser and not servers"
+	@# One after the other: they measure time, and each has servers of its own.
+	$(PY) -m pytest -m "browser or servers"
 
 test-fast: ## The part without servers, browser and exhaustive lists of cases
 	@scripts/bootstrap.sh test
 	$(MEMORY) $(MANAGE) test demo
-	$(PY) -m pytest -m "not browser and not servers and not exhaustive"
+	$(PY) -m pytest --numprocesses auto -m "not browser and not servers and not exhaustive"
 
 matrix: ## The fast suite against the built wheel on each installed Python and Django
 	@scripts/bootstrap.sh test

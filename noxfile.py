@@ -95,6 +95,7 @@ def matrix(session: nox.Session, django: str) -> None:
     # The tests themselves come from the tree, the package from the wheel: hence no "src" here.
     session.run(
         *("python", "-m", "pytest", "-q", "-o", "pythonpath=.", "-p", "no:cacheprovider"),
+        *("--numprocesses", "auto"),
         *("-m", "not browser and not servers and not exhaustive", *session.posargs),
     )
     session.run(
