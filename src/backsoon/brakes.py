@@ -24,6 +24,10 @@ _seen: tuple[Signature, Brake | None] | None = None
 """What was read last, and how the file looked then."""
 
 
+_damaged = False
+"""Whether there is an order that this process could never read."""
+
+
 def put(brake: Brake) -> None:
     """Put *brake* in force on this host, in the place of an earlier one.
 
@@ -39,10 +43,10 @@ def read() -> Brake | None:
     What cannot be read says neither closed nor open. It is logged once, and what was read before
     holds until the file is gone or replaced.
     """
-    global _seen
+    global _seen, _damaged
     signature = hostfiles.signature(KIND)
     if signature is None:
-        _seen = None
+        _seen, _damaged = None, False
         return None
     if _seen is not None and _seen[0] == signature:
         return _seen[1]
@@ -52,15 +56,22 @@ def read() -> Brake | None:
         if found is None:  # taken away between the two looks
             _seen = None
             return None
-        _seen = found[1], _decoded(found[0])
+        _seen, _damaged = (found[1], _decoded(found[0])), False
     except (UnusableError, ImproperlyConfigured) as error:
         _seen = signature, _seen[1] if _seen is not None else None
+        _damaged = _seen[1] is None
         logger.warning(
             "Backsoon: the order that was given on this host cannot be read: %s. What was known "
-            "before stays in force. Give it again: manage.py maintenance on --local (or off)",
+            "before stays in force, and a process that knew nothing stays closed without the "
+            "database. Give it again: manage.py maintenance on --local (or off)",
             error,
         )
     return _seen[1]
+
+
+def is_damaged() -> bool:
+    """Whether an order was given here that nobody in this process could ever read."""
+    return _damaged
 
 
 def release(brake: Brake) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import logging
 import os
 import threading
 import time
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpRequest
+
+logger = logging.getLogger("backsoon")
 
 FIRST_READING_SECONDS = 2.0
 """How long the very first request of a process waits for the database to answer."""
@@ -242,7 +245,11 @@ class Gate:
             # A test's database is inside its transaction, out of a thread's sight; what tests want
             # to be true they say with override_maintenance.
             return self.install(Snapshot())
-        self.watcher.start()
+        try:
+            self.watcher.start()
+        except (OSError, RuntimeError):  # no thread or no file to be had: the next request tries
+            logger.exception("Backsoon: the watcher cannot be started, so visitors get the page.")
+            return _UNKNOWN
         self._known.wait(FIRST_READING_SECONDS)
         with self._lock:
             if self._view is None:  # else the first reading came at this very moment
@@ -267,4 +274,5 @@ def _after_commit(**kwargs: Any) -> None:
 def connect() -> None:
     """Let the gate of this process hear of commits, and of its own birth by fork."""
     committed.connect(_after_commit, dispatch_uid="backsoon.gate")
-    os.register_at_fork(after_in_child=gate.after_fork)
+    if hasattr(os, "register_at_fork"):  # not on Windows, where nobody is born by fork
+        os.register_at_fork(after_in_child=gate.after_fork)

@@ -19,7 +19,7 @@ from django.db import connections
 from . import brakes, conf, environment, lastknown, services, store
 from .clock import since_boot
 from .core import lease
-from .core.vocabulary import Brake
+from .core.vocabulary import Brake, Mode
 from .exceptions import BacksoonError, NotMigratedError, StoreUnavailableError
 from .snapshots import Mark, Snapshot
 
@@ -127,28 +127,29 @@ class Keeper:
     def _look(self) -> None:
         known = self._holder.snapshot
         due = since_boot() - self._read_fully_at >= FULL_READING_SECONDS
+        sent_at = since_boot()
+        pulse = store.read_pulse()
         if known is not None and self._reachable and not due:
-            sent_at = since_boot()
-            pulse = store.read_pulse()
-            if pulse.mark == known.mark:
+            if pulse.mark == known.mark and pulse.mode == known.policy.switch.mode.value:
                 self._reached(sent_at)
                 self._holder.renew(_reading(sent_at, pulse.now))
                 return
+        reading = _reading(sent_at, pulse.now)
         with self._reading:  # so that an older reading never replaces a newer one
-            self._read()
+            self._read_all(sent_at, reading)
 
     def _read(self) -> None:
         sent_at = since_boot()
-        reading = _reading(sent_at, store.read_pulse().now)
+        self._read_all(sent_at, _reading(sent_at, store.read_pulse().now))
+
+    def _read_all(self, sent_at: float, reading: Reading) -> None:
         snapshot = store.load()
         self._read_fully_at = since_boot()
         self._reached(sent_at)
         known = self._holder.snapshot
-        if (
-            known is not None
-            and lease.is_rolled_back(known.mark.epoch, snapshot.mark.epoch)
-            and not environment.in_test_environment()  # tests take back what they wrote
-        ):
+        if known is None and _is_outdated(lastknown.load(), snapshot):
+            known = self._recall()  # the database was set back while no process ran
+        if known is not None and _is_outdated(known, snapshot):
             self._refuse(known, snapshot.mark)
             return
         self._refused_epoch = None
@@ -203,10 +204,11 @@ class Keeper:
         if self._refused_epoch != read.epoch:
             self._refused_epoch = read.epoch
             logger.error(
-                "Backsoon: the database says change %d of the switch where %d is known. It was "
-                "restored from a backup, or rows were deleted. What was known stays in force and "
-                "is written again. See: manage.py maintenance status",
-                read.epoch, known.mark.epoch,
+                "Backsoon: the database says change %d of the switch (revision %d) where %d "
+                "(revision %d) is known. It was restored from a backup, or rows were deleted. "
+                "What was known stays in force and is written again. See: manage.py maintenance "
+                "status",
+                read.epoch, read.revision, known.mark.epoch, known.mark.revision,
             )  # fmt: skip
         if self._brake is not None:
             return  # what was ordered here came later, and is about to be written instead
@@ -258,9 +260,24 @@ class Keeper:
         That is no reading, so it brings no lease.
         """
         copy = lastknown.load()
+        if copy is not None and copy.policy.switch.mode is not Mode.CLOSED and brakes.is_damaged():
+            return None  # the order that cannot be read may have been to close
         if copy is not None:
             self._holder.install(copy, _reading(lease.NEVER, None))
         return copy
+
+
+def _is_outdated(known: Snapshot | None, read: Snapshot) -> bool:
+    """Whether *read* tells of a past that *known* has left behind."""
+    if known is None or environment.in_test_environment():  # tests take back what they wrote
+        return False
+    if lease.is_rolled_back(known.mark.epoch, read.mark.epoch):
+        return True
+    if known.mark.epoch != read.mark.epoch:
+        return False
+    if lease.is_rolled_back(known.mark.revision, read.mark.revision):
+        return True
+    return services.is_later(known, read)
 
 
 def _reading(sent_at: float, store_clock: dt.datetime | None) -> Reading:

@@ -96,7 +96,7 @@ def plan_again(known: Snapshot, before: Snapshot) -> Plan:
             "reason": switch.reason,
             "open_at_end": switch.open_at_end,
             "generation": max(known.policy.generation, before.policy.generation),
-            "epoch": known.mark.epoch + 1,
+            "epoch": max(known.mark.epoch, before.mark.epoch) + 1,
             "revision": max(known.mark.revision, before.mark.revision) + 1,
         },
     )

@@ -59,6 +59,7 @@ __all__ = [
     "close_site",
     "current_state",
     "init_defaults",
+    "is_later",
     "maintenance",
     "merge_brake",
     "next_generation",
@@ -217,7 +218,8 @@ def reassert(known: Snapshot) -> Outcome | None:
     ``None`` when there is nothing to do, also because another process was faster.
     """
     before = store.load()
-    if before.mark.epoch >= known.mark.epoch:
+    there, here = before.mark, known.mark
+    if (there.epoch, there.revision) >= (here.epoch, here.revision) and not is_later(known, before):
         return None
     origin = Origin(name="", channel=Change.Channel.DATABASE)
     reason = _("The database had forgotten this: it was restored, or rows were deleted.")
@@ -225,6 +227,21 @@ def reassert(known: Snapshot) -> Outcome | None:
         return carry_out(plan_again(known, before), before, origin, reason, store.utc_now())
     except ConflictError:
         return None
+
+
+def is_later(known: Snapshot, read: Snapshot) -> bool:
+    """Whether two switches bear the same number though they differ, and *known* is the later one.
+
+    Numbers collide where a database was set back, and a process that had missed the last change
+    wrote again what it knew.
+    """
+    ours, theirs = known.policy.switch, read.policy.switch
+    outside = known.changed_outside or read.changed_outside
+    if known.mark.epoch != read.mark.epoch or ours == theirs or outside:
+        return False
+    if ours.since is None or theirs.since is None or ours.since == theirs.since:
+        return ours.mode.severity > theirs.mode.severity
+    return ours.since > theirs.since
 
 
 def current_state() -> State:

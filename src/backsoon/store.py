@@ -16,7 +16,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.connection import ConnectionDoesNotExist
 
-from . import conf
+from . import conf, limits
+from .core.vocabulary import Mode
 from .definitions import Definition
 from .exceptions import NotMigratedError, StoreUnavailableError
 from .models import Maintenance, SystemSetting
@@ -34,11 +35,16 @@ WATCHER_TIMEOUT_MS = 250
 """What the watcher waits for the database: its reading is worth nothing when it comes late."""
 
 
+HUNG_SECONDS = 1.0
+"""After this time a server that does not keep its own limit hangs, and is hung up on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """What the watcher asks for at each tick."""
 
     mark: Mark = field(default_factory=Mark)
+    mode: str = Mode.OPEN.value
     now: dt.datetime | None = None
     """The database's clock; ``None`` where it is this machine's own, or not in UTC for sure."""
 
@@ -72,12 +78,12 @@ def read_pulse() -> Pulse:
     Raises :class:`StoreUnavailableError`.
     """
     with translated_errors(), bounded():
-        columns = ["epoch", "revision", *([Now()] if _has_a_clock() else [])]
+        columns = ["epoch", "revision", "mode", *([Now()] if _has_a_clock() else [])]
         row = _control_rows().values_list(*columns).first()
     if not row:
         return Pulse()
-    epoch, revision, *now = row
-    return Pulse(Mark(epoch, revision), now[0] if now else None)
+    epoch, revision, mode, *now = row
+    return Pulse(Mark(epoch, revision), mode, now[0] if now else None)
 
 
 def _has_a_clock() -> bool:
@@ -203,7 +209,8 @@ def bounded() -> Iterator[None]:
     if connection.vendor != "postgresql" or not getattr(connection, _OWN, False):
         yield
         return
-    with transaction.atomic(using=alias()):
+    connection.ensure_connection()
+    with limits.hanging_up(connection.connection, HUNG_SECONDS), transaction.atomic(using=alias()):
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {WATCHER_TIMEOUT_MS}")
         yield

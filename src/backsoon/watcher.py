@@ -146,7 +146,11 @@ class Watcher:
                     wait = self._interval()
                 except Exception:  # the watch must outlive any surprise
                     logger.exception("Backsoon: the watcher met an error and goes on.")
-                self._wait(bell, wait)
+                try:
+                    self._wait(bell, wait)
+                except Exception:  # no file number is free, for one: that passes
+                    logger.exception("Backsoon: the watcher cannot wait to be woken.")
+                    time.sleep(min(wait, FALLBACK_SECONDS))
                 # Whoever rings without end must not make us read without end.
                 rest = began + PAUSE_SECONDS - time.monotonic()
                 if rest > 0 and not bell.is_over:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import logging
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import override_settings
 
-from backsoon import environment, keeper, lastknown, services, store
+from backsoon import brakes, environment, keeper, lastknown, services, store
 from backsoon import gate as gate_module
 from backsoon.clock import since_boot
 from backsoon.core.vocabulary import Mode, Policy, Switch, Why, Window
@@ -456,7 +457,7 @@ def test_the_time_of_day_is_the_databases_so_that_a_wrong_clock_here_opens_nothi
     there = store.utc_now()
     services.close_site(until=there + dt.timedelta(minutes=30), open_at_end=True)
     mark = store.read_mark()
-    monkeypatch.setattr(store, "read_pulse", lambda: store.Pulse(mark, there))
+    monkeypatch.setattr(store, "read_pulse", lambda: store.Pulse(mark, "closed", there))
     monkeypatch.setattr(time, "time", lambda: there.timestamp() + 3_600)
     assert fresh.view().state.mode is Mode.CLOSED
     fresh.keeper.look()
@@ -525,3 +526,79 @@ def test_a_database_that_went_back_and_cannot_be_written_opens_nothing(
     for _tick in range(3):
         fresh.keeper.look()
         assert fresh.view().state.mode is Mode.CLOSED
+
+
+@pytest.mark.django_db
+def test_a_backup_restored_while_no_process_ran_does_not_open_the_site_either(
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.close_site()
+    known = store.load()
+    Maintenance.objects.update(epoch=0, revision=0, mode="open", generation=0)
+    SystemSetting.objects.filter(key="maintenance_mode").update(value="false")
+    monkeypatch.setattr(lastknown, "load", lambda: known)
+    view = fresh.view()
+    assert view.state.mode is Mode.CLOSED
+    assert view.state.generation == known.policy.generation
+    stored = store.load()
+    assert stored.policy.switch.mode is Mode.CLOSED
+    assert stored.policy.generation == known.policy.generation
+    fresh.keeper.look()
+    assert fresh.view().snapshot.mark == stored.mark
+
+
+@pytest.mark.django_db
+def test_of_two_decisions_with_the_same_number_the_later_one_holds(fresh: Gate) -> None:
+    services.close_site()
+    fresh.view()
+    an_hour_before = store.utc_now() - dt.timedelta(hours=1)
+    # What a process would write again that had missed the closure.
+    Maintenance.objects.update(mode="open", since=an_hour_before)
+    SystemSetting.objects.filter(key="maintenance_mode").update(value="false")
+    fresh.keeper.look()
+    assert fresh.view().state.mode is Mode.CLOSED
+    stored = store.load()
+    assert stored.policy.switch.mode is Mode.CLOSED
+    assert stored.mark.epoch == 2
+
+
+@pytest.mark.django_db
+def test_a_backup_from_before_an_extension_does_not_bring_the_earlier_end_back(
+    fresh: Gate,
+) -> None:
+    soon, later = (store.utc_now() + dt.timedelta(hours=hours) for hours in (1, 4))
+    services.close_site(until=soon, open_at_end=True)
+    backup = Maintenance.objects.values().get()
+    end = SystemSetting.objects.get(key="maintenance_ends_at").value
+    services.close_site(until=later, open_at_end=True)
+    fresh.view()
+    Maintenance.objects.update(**backup)
+    SystemSetting.objects.filter(key="maintenance_ends_at").update(value=end)
+    fresh.keeper.look()
+    assert fresh.view().state.until == later
+    assert store.load().policy.ends_at == later
+
+
+def test_without_the_database_an_order_that_cannot_be_read_keeps_a_newborn_process_closed(
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "read_pulse", _unavailable)
+    monkeypatch.setattr(lastknown, "load", lambda: Snapshot(mark=Mark(3, 3)))
+    monkeypatch.setattr(brakes, "is_damaged", lambda: True)
+    state = fresh.view().state
+    assert (state.mode, state.why) == (Mode.CLOSED, Why.UNKNOWN)
+
+
+def test_when_no_watcher_can_be_started_visitors_get_the_page_and_the_next_request_tries_again(
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, logger="backsoon"):
+        patch.setattr(fresh.watcher, "start", fail)
+        assert fresh.view().state.mode is Mode.CLOSED
+        assert not fresh.knows
+    assert "Too many open files" in caplog.text
+    monkeypatch.setattr(store, "read_pulse", _not_migrated)
+    assert fresh.view().state.is_open

@@ -24,8 +24,10 @@ from pytest_django import DjangoDbBlocker
 
 from backsoon import environment, services, store, wakeups
 from backsoon.core.vocabulary import Mode
+from backsoon.exceptions import StoreUnavailableError
 from backsoon.gate import Gate
 from backsoon.management.maintenance.examinations import examine_wakeups
+from backsoon.snapshots import Mark
 from backsoon.wakeups import Reach, postgresql, pubsub
 from backsoon.wakeups.channels import CHANNEL, Outage
 from backsoon.watcher import Watcher
@@ -552,3 +554,34 @@ def test_a_gate_closes_at_once_when_somebody_else_closes_the_site(
             until(lambda: one.view().state.mode is Mode.CLOSED or None, QUICKLY, "closed")
         finally:
             one.forget()
+
+
+# -- A server that hangs -----------------------------------------------------------------------
+
+
+def test_a_watcher_hangs_up_on_a_server_that_hangs_and_reads_again_when_it_is_back(
+    postgres: PostgreSQL,
+) -> None:
+    readings: list[object] = []
+
+    def read() -> None:
+        try:
+            readings.append(store.read_mark())
+        except StoreUnavailableError as error:
+            connections[ALIAS].close()
+            readings.append(error)
+
+    with site_at(postgres.url):
+        call_command("migrate", database=ALIAS, verbosity=0)
+        watcher = Watcher(read, lambda: 0.05, on_start=store.use_short_timeouts)
+        watcher.start()
+        try:
+            until(lambda: readings or None, PATIENCE, "a reading")
+            with postgres.paused():
+                before = len(readings)
+                # The server takes everything and says nothing, so no time limit of its own ends it.
+                until(lambda: len(readings) > before + 1 or None, PATIENCE, "an end of the wait")
+                assert isinstance(readings[-1], StoreUnavailableError)
+            until(lambda: isinstance(readings[-1], Mark) or None, PATIENCE, "a reading")
+        finally:
+            watcher.stop()

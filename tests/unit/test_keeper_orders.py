@@ -7,6 +7,7 @@ passes only where a step says so, also in the middle of a reading.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from backsoon.snapshots import Mark, Snapshot
 from backsoon.store import Pulse
 
 LEASE = 5
+NOON = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)
 
 AWAY, BARE = "away", "bare"
 """Faults of the store: it does not answer; it answers and has lost its tables."""
@@ -36,9 +38,21 @@ reading.)
 """
 
 
-def record(epoch: int, mode: Mode) -> Snapshot:
+def record(epoch: int, mode: Mode, since: dt.datetime | None = None) -> Snapshot:
+    """A record written now, of a decision made now or at *since*."""
     mark = Mark(epoch, next(revisions))
-    return Snapshot(policy=Policy(switch=Switch(mode=mode)), mark=mark)
+    now = NOON + dt.timedelta(seconds=mark.revision)
+    return Snapshot(policy=Policy(switch=Switch(mode=mode, since=since or now)), mark=mark)
+
+
+def counts_after(known: Snapshot | None, answer: Snapshot) -> bool:
+    """Whether *answer* tells of something newer: by its number, else by when it was decided."""
+    if known is None or answer.mark.epoch != known.mark.epoch:
+        return known is None or answer.mark.epoch > known.mark.epoch
+    ours, theirs = known.policy.switch.since, answer.policy.switch.since
+    assert ours is not None
+    assert theirs is not None
+    return answer.mark.revision >= known.mark.revision and theirs >= ours
 
 
 @dataclass
@@ -58,10 +72,10 @@ class Process:
 
     @property
     def newest(self) -> Snapshot | None:
-        """The answer with the highest epoch that it ever got; the last one of several."""
+        """Of all that it was told, and found on its host, what counts."""
         newest = self.copied
         for _sent_at, answer in self.told:
-            if newest is None or answer.mark.epoch >= newest.mark.epoch:
+            if counts_after(newest, answer):
                 newest = answer
         return newest
 
@@ -121,7 +135,7 @@ class Host:
         known = self.reading.gate.snapshot
         if known is not None and known.mark == stored.mark:
             self.reading.told.append((self.reading.sent_at, stored))
-        return Pulse(stored.mark)
+        return Pulse(stored.mark, stored.policy.switch.mode.value)
 
     def load(self) -> Snapshot:
         stored = self.answer()
@@ -129,7 +143,9 @@ class Host:
         return stored
 
     def reassert(self, known: Snapshot) -> None:
-        self.store(record(known.mark.epoch + 1, known.policy.switch.mode))
+        switch = known.policy.switch
+        epoch = max(known.mark.epoch, self.stored.mark.epoch) + 1
+        self.store(record(epoch, switch.mode, switch.since))
 
     def save_copy(self, known: Snapshot) -> None:
         self.copy = known

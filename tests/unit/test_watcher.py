@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import fcntl
 import itertools
 import logging
 import os
 import resource
+import selectors
 import socket
 import threading
 import time
@@ -214,3 +216,28 @@ def test_a_process_that_ends_stops_it_first(monkeypatch: pytest.MonkeyPatch) -> 
     for act in at_exit:
         act()
     assert not watcher.running
+
+
+def test_a_moment_without_a_free_file_number_does_not_end_the_watch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticked = threading.Semaphore(0)
+    failures = [OSError(errno.EMFILE, "Too many open files")]
+    whole = selectors.DefaultSelector
+
+    def make() -> selectors.BaseSelector:
+        if failures:
+            raise failures.pop()
+        return whole()
+
+    monkeypatch.setattr(selectors, "DefaultSelector", make)
+    watcher = Watcher(ticked.release, lambda: 0.05)
+    with caplog.at_level(logging.CRITICAL, logger="backsoon"):
+        watcher.start()
+        try:
+            for _tick in range(3):
+                assert ticked.acquire(timeout=5)
+            assert watcher.running
+        finally:
+            watcher.stop()
+    assert not failures
