@@ -23,10 +23,10 @@ demo: ## Set the demo site up and serve it with gunicorn (PORT=8000)
 demo-asgi: ## The same with uvicorn
 	@scripts/demo.sh asgi
 
-test: ## The whole suite: every installed Python and Django, servers, browser
+test: ## The whole suite: each installed Python, oldest and newest Django, servers, browser
 	@scripts/bootstrap.sh test
 	@scripts/install_packages.sh chromium gettext postgresql redis nginx faketime
-	@$(MAKE) --no-print-directory matrix
+	$(BIN)/nox --tags corners
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest --numprocesses auto -m "not browser and not servers"
 	@# One after the other: they measure time, and each has servers of its own.

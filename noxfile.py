@@ -1,7 +1,8 @@
 """Runs the fast suite against the built wheel on each Python × Django this machine can run.
 
-`make matrix` runs them all, `.venv/bin/python -m nox --list` shows them. No interpreter is
-downloaded: what is installed is what is tested, and what is absent is named.
+`make matrix` runs them all, `make test` those tagged as corners, and `.venv/bin/python -m nox --list`
+shows them. No interpreter is downloaded: what is installed is what is tested, and what is absent is
+named.
 """
 
 from __future__ import annotations
@@ -60,11 +61,35 @@ def runs_as(path: str, version: str) -> bool:
 
 
 INTERPRETERS = {version: path for version in PYTHONS if (path := find_interpreter(version))}
-COMBINATIONS = [
-    nox.param(path, django, id=f"python{version}-django{django}")
-    for version, path in INTERPRETERS.items()
+POSSIBLE = [
+    (version, django)
+    for version in INTERPRETERS
     for django, oldest in DJANGOS.items()
     if number(version) >= number(oldest)
+]
+
+
+def corners() -> set[tuple[str, str]]:
+    """The oldest and the newest Django on the newest Python, and one Django on each other Python.
+
+    What breaks on one combination alone is rare; what breaks on a Python or a Django is not.
+    """
+    chosen = set()
+    for place, version in enumerate(INTERPRETERS):
+        djangos = [django for python, django in POSSIBLE if python == version]
+        newest = place == len(INTERPRETERS) - 1
+        for django in (djangos[0], djangos[-1]) if newest else [djangos[place % len(djangos)]]:
+            chosen.add((version, django))
+    return chosen
+
+
+COMBINATIONS = [
+    nox.param(
+        *(INTERPRETERS[version], django),
+        id=f"python{version}-django{django}",
+        tags=["corners"] if (version, django) in corners() else [],
+    )
+    for version, django in POSSIBLE
 ]
 
 
