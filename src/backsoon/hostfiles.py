@@ -9,11 +9,10 @@ machine loses its power in the middle: written under another name, brought to th
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import importlib
 import json
 import os
-import pwd
 import secrets
 import stat
 import tempfile
@@ -22,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.db import connections
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -39,6 +39,21 @@ LOCK_SECONDS = 0.25
 
 LEFTOVER_SECONDS = 60
 """After this time a file under a temporary name belongs to a process that died while writing."""
+
+
+def _if_there(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+# Windows has neither, and the package has to be importable there.
+_fcntl: Any = _if_there("fcntl")
+_pwd: Any = _if_there("pwd")
+
+_TELLS_OWNERS = hasattr(os, "geteuid") and os.open in os.supports_dir_fd
+"""Whether files have owners here, and can be reached through a directory that is held open."""
 
 _FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -73,7 +88,16 @@ class Signature:
 
 
 def directory() -> Path:
-    """The directory that the settings, systemd or the system's own habits name."""
+    """The directory that the settings, systemd or the system's own habits name.
+
+    Raises :class:`DirectoryUnusableError` where nothing names one, and where the system cannot say
+    who may write to it: on Windows.
+    """
+    if not _TELLS_OWNERS:
+        raise DirectoryUnusableError(
+            "this system has no directories that can be kept from other users by owner and mode",
+            "No setting changes that. Start processes while the database is within reach.",
+        )
     configured = conf.current().state_dir
     return Path(configured) if configured else default_directory()
 
@@ -83,11 +107,24 @@ def default_directory() -> Path:
 
     systemd makes the directories of ``StateDirectory=`` and names them, separated by colons, in
     ``$STATE_DIRECTORY`` (systemd.exec(5)).
+
+    Raises :class:`DirectoryUnusableError` where no directory for temporary files can be written to.
     """
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         return Path(given) / "backsoon"
-    return Path(tempfile.gettempdir()) / f"backsoon-{own_uid()}"
+    return _temporary_directory() / f"backsoon-{own_uid()}"
+
+
+def _temporary_directory() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:  # it has tried to write to each
+        raise DirectoryUnusableError(
+            "there is no directory for temporary files that can be written to",
+            f"Name a directory in {conf.SETTING}['STATE_DIR'] that the user that the servers run "
+            "as can write to.",
+        ) from error
 
 
 def file_name(kind: str) -> str:
@@ -99,7 +136,7 @@ def file_name(kind: str) -> str:
 
 
 def path_of(kind: str) -> Path:
-    """Where this site's file of that kind is."""
+    """Where this site's file of that kind is. Raises :class:`DirectoryUnusableError`."""
     return directory() / file_name(kind)
 
 
@@ -110,8 +147,12 @@ def other_users() -> list[tuple[str, bool]]:
     """
     if conf.current().state_dir or os.environ.get("STATE_DIRECTORY"):
         return []
-    found = []
-    for path in sorted(Path(tempfile.gettempdir()).glob("backsoon-*")):
+    found: list[tuple[str, bool]] = []
+    try:
+        neighbours = sorted(_temporary_directory().glob("backsoon-*"))
+    except DirectoryUnusableError:
+        return found
+    for path in neighbours:
         number = path.name.removeprefix("backsoon-")
         with suppress(OSError):
             status = path.lstat()
@@ -125,14 +166,16 @@ def other_users() -> list[tuple[str, bool]]:
 
 
 def own_uid() -> int:
-    """The user that this process acts as."""
-    return os.geteuid()
+    """The user that this process acts as; 0 where users have no numbers, as files belong to 0."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
 def user_name(uid: int) -> str:
     """The name of a user, or ``#33``, which sudo takes as well, where it has none."""
+    if _pwd is None:
+        return f"#{uid}"
     try:
-        return pwd.getpwuid(uid).pw_name
+        return str(_pwd.getpwuid(uid).pw_name)
     except KeyError:
         return f"#{uid}"
 
@@ -142,7 +185,10 @@ def user_name(uid: int) -> str:
 
 def obstacle() -> DirectoryUnusableError | None:
     """Why the directory could not be used now, if it could not. Changes nothing."""
-    path = directory()
+    try:
+        path = directory()
+    except DirectoryUnusableError as error:
+        return error
     try:
         if path.is_symlink() or path.exists():
             _judge(path, path.lstat())
@@ -163,7 +209,7 @@ def signature(kind: str) -> Signature | None:
     """What the file looks like from outside; ``None`` when there is none. One system call."""
     try:
         status = os.lstat(path_of(kind))
-    except OSError:
+    except (OSError, DirectoryUnusableError):
         return None
     return _signature(status)
 
@@ -351,10 +397,13 @@ def _alone(descriptor: int) -> Iterator[None]:
     What they would spoil is mended at the next reading of the database, so a lock that cannot be
     had is no reason to write nothing.
     """
+    if _fcntl is None:
+        yield
+        return
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
             break
         except BlockingIOError:
             if time.monotonic() >= deadline:
@@ -367,7 +416,7 @@ def _alone(descriptor: int) -> Iterator[None]:
     finally:
         with suppress(OSError):
             # Not left to the closing: a child forked meanwhile has the same lock open.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            _fcntl.flock(descriptor, _fcntl.LOCK_UN)
 
 
 def _read_all(descriptor: int) -> bytes:

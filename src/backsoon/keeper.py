@@ -22,6 +22,7 @@ from .core import lease
 from .core.vocabulary import Brake, Mode
 from .exceptions import BacksoonError, NotMigratedError, StoreUnavailableError
 from .snapshots import Mark, Snapshot
+from .store import Pulse
 
 logger = logging.getLogger("backsoon")
 
@@ -129,11 +130,10 @@ class Keeper:
         due = since_boot() - self._read_fully_at >= FULL_READING_SECONDS
         sent_at = since_boot()
         pulse = store.read_pulse()
-        if known is not None and self._reachable and not due:
-            if pulse.mark == known.mark and pulse.mode == known.policy.switch.mode.value:
-                self._reached(sent_at)
-                self._holder.renew(_reading(sent_at, pulse.now))
-                return
+        if known is not None and self._reachable and not due and _is_unmoved(known, pulse):
+            self._reached(sent_at)
+            self._holder.renew(_reading(sent_at, pulse.now))
+            return
         reading = _reading(sent_at, pulse.now)
         with self._reading:  # so that an older reading never replaces a newer one
             self._read_all(sent_at, reading)
@@ -265,6 +265,11 @@ class Keeper:
         if copy is not None:
             self._holder.install(copy, _reading(lease.NEVER, None))
         return copy
+
+
+def _is_unmoved(known: Snapshot, pulse: Pulse) -> bool:
+    # The mode as well: where a database was set back, two changes may bear the same number.
+    return pulse.mark == known.mark and pulse.mode == known.policy.switch.mode.value
 
 
 def _is_outdated(known: Snapshot | None, read: Snapshot) -> bool:

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("backsoon")
 
 MILLISECONDS = 200
-"""What a statement of a request may wait for while the site is closed: with the grace below, no
-request loses more than a quarter of a second to a database, whatever is the matter with it.
+"""What a statement of a request may wait for while the site is closed. With the grace below, no
+request loses more than a quarter of a second to PostgreSQL, whatever is the matter with it. (MySQL
+knows no shorter wait for a lock than a second.)
 """
 
 GRACE_SECONDS = 0.05
@@ -69,6 +70,15 @@ class Limit:
         """The same in whole milliseconds; 0 when it is used up."""
         return int(self.seconds * 1000)
 
+    @property
+    def is_felt(self) -> bool:
+        """Whether statements that failed have cost time: half of the limit, or more.
+
+        Errors that come at once do not count, although databases report some of them alike. MySQL
+        calls it an ``OperationalError`` when a text does not suit the collation of a column.
+        """
+        return self._lost >= self._seconds / 2
+
     def charge(self, seconds: float) -> None:
         """Count a statement that failed after *seconds*."""
         self.faults += 1
@@ -83,15 +93,18 @@ def bounded(
 
     Applies to the databases *aliases*, all of the project by default. Opens no connection; one that
     is opened inside the block is bounded from its first statement on. Enter and leave in the same
-    thread. Inside another such block the outer limit stays in force. A statement over its time
-    raises ``django.db.OperationalError``.
+    thread. Inside another such block the outer limit stays in force, and is what is yielded. A
+    statement over its time raises ``django.db.OperationalError``.
     """
     limit = Limit(milliseconds)
     with ExitStack() as stack:
         for alias in connections if aliases is None else aliases:
             connection = connections[alias]
             kind = _KINDS.get(connection.vendor)
-            if kind is None or any(isinstance(w, _Guard) for w in connection.execute_wrappers):
+            outer = [w for w in connection.execute_wrappers if isinstance(w, _Guard)]
+            if outer:
+                limit = outer[0].limit
+            if kind is None or outer:
                 continue
             guard = kind(connection, limit)
             stack.callback(guard.leave)
@@ -201,11 +214,14 @@ class _PostgreSQL(_Guard):
     def connect(self) -> None:
         pool = getattr(self.connection, "pool", None)
         if pool is not None:
-            # Django waits for a pool as long as the pool says, half a minute by default. So see
-            # first whether it has a connection to give.
-            pool.open()
-            pool.putconn(pool.getconn(timeout=self.limit.seconds))
-            type(self.connection).connect(self.connection)
+            # Django waits for a pool as long as the pool says, half a minute by default, and looks
+            # for it in this dict of the class. So for the moment the connection has one of its own.
+            patient = _PatientPool(pool, self.limit.seconds)
+            self.connection._connection_pools = {self.connection.alias: patient}
+            try:
+                type(self.connection).connect(self.connection)
+            finally:
+                del self.connection._connection_pools
         else:
             super().connect()
 
@@ -243,6 +259,27 @@ class _PostgreSQL(_Guard):
             # told, it has failed, and ends soon.
             with suppress(Exception):
                 self._ask(f"SELECT set_config('statement_timeout', '{self._previous}', true)")
+
+
+class _PatientPool:
+    """A pool of psycopg, asked to give a connection within *seconds*."""
+
+    def __init__(self, pool: Any, seconds: float) -> None:
+        self._pool = pool
+        self._seconds = seconds
+
+    def getconn(self) -> Any:
+        """As the pool's own; raises ``psycopg_pool.PoolTimeout``, or ``OperationalError`` when the
+        pool does not keep the time, because it first checks a connection to a server that hangs.
+        """
+        return soon(
+            lambda: self._pool.getconn(timeout=self._seconds),
+            self._seconds + GRACE_SECONDS,
+            self._pool.putconn,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
 
 
 class _Session(_Guard):
@@ -358,12 +395,14 @@ def hanging_up(raw: Any, seconds: float) -> Iterator[None]:
         line.close()
 
 
-def soon(connect: Callable[[], Any], seconds: float) -> Any:
+def soon(
+    connect: Callable[[], Any], seconds: float, discard: Callable[[Any], Any] | None = None
+) -> Any:
     """The driver's connection that *connect* opens, if it does so within *seconds*.
 
     Drivers wait for a server that hangs for seconds at least, and for a name that does not resolve
-    without an end. So the waiting is left to a thread, which closes what comes too late. Raises
-    ``django.db.OperationalError`` then, and whatever *connect* raises.
+    without an end. So the waiting is left to a thread, which closes what comes too late, or calls
+    *discard* with it. Raises ``django.db.OperationalError`` then, and whatever *connect* raises.
     """
     opened: Future[Any] = Future()
 
@@ -378,7 +417,7 @@ def soon(connect: Callable[[], Any], seconds: float) -> Any:
             opened.set_result(raw)
         except InvalidStateError:  # nobody waits any more
             with suppress(Exception):
-                raw.close()
+                raw.close() if discard is None else discard(raw)
 
     threading.Thread(target=run, name="backsoon-connecting", daemon=True).start()
     try:

@@ -6,8 +6,10 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import mock
 
@@ -16,7 +18,7 @@ from asgiref.sync import async_to_sync, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import signing
-from django.db import OperationalError, connection
+from django.db import DataError, Error, OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory, override_settings
@@ -24,9 +26,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.utils.deprecation import MiddlewareMixin
 
+from backsoon import limits
 from backsoon.core.vocabulary import UserKind
 from backsoon.gate import Gate, gate
-from backsoon.http import doorway, lookups, passes
+from backsoon.http import answers, doorway, lookups, passes
 from backsoon.http.turnstile import Turnstile
 from backsoon.limits import MILLISECONDS
 from backsoon.middleware import MaintenanceModeMiddleware
@@ -59,15 +62,43 @@ def away(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def locked_tables() -> Iterator[list[str]]:
     """Every statement fails as if somebody held a lock; yields those that were tried."""
+    lost = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + lost)
+
+    def wait() -> None:
+        nonlocal lost
+        lost += MILLISECONDS / 1000
+
+    with (
+        mock.patch.object(limits, "time", clock),
+        mock.patch.object(lookups, "time", clock),
+        failing_statements(OperationalError(TIMEOUT), wait) as tried,
+    ):
+        yield tried
+
+
+@contextmanager
+def failing_statements(
+    error: Error, before: Callable[[], None] = lambda: None
+) -> Iterator[list[str]]:
+    """Every statement fails with *error*, at once unless *before* waits; yields those tried."""
     tried: list[str] = []
 
     def fail(cursor: CursorWrapper, sql: str, *args: Any) -> Any:
         tried.append(sql)
-        raise OperationalError(TIMEOUT)
+        before()
+        raise error
 
     # Below the wrappers that stand around a statement, where the database is.
     with mock.patch.object(CursorWrapper, "_execute", fail):
         yield tried
+
+
+AT_ONCE = [
+    DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"),
+    OperationalError(1267, "Illegal mix of collations"),
+]
+"""What databases say at once to a session key or a token that somebody made up."""
 
 
 def assert_refused(response: Any) -> None:
@@ -194,6 +225,17 @@ def test_each_outage_is_reported_once(
     assert len([r for r in caplog.records if r.name == "backsoon"]) == 2
 
 
+@pytest.mark.parametrize("error", AT_ONCE, ids=lambda error: type(error).__name__)
+def test_a_session_key_that_the_database_dislikes_shuts_out_no_administrator(
+    administrator: Visitor, error: Error
+) -> None:
+    with override_maintenance():
+        with failing_statements(error) as tried:
+            assert_refused(administrator.get("/account/"))
+            assert tried
+        assert administrator.get("/account/").status_code == 200
+
+
 def test_a_second_look_up_waits_for_the_first(administrator: Visitor) -> None:
     with override_maintenance():
         assert lookups.by_session.enter()
@@ -316,6 +358,49 @@ def test_after_a_fault_at_the_door_nobody_goes_down_for_a_while(
             assert len(tried) == count
         now += doorway.PAUSE_SECONDS
         visitor.login(root)
+
+
+@pytest.mark.parametrize("error", AT_ONCE, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("in_the_view", [True, False], ids=["view", "after the view"])
+def test_a_strangers_cookie_that_breaks_a_query_shuts_the_door_to_nobody(
+    administrator: Visitor, error: Error, in_the_view: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def greet(view: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(f"come in {request.user if in_the_view else ''}")
+
+    stranger = Visitor(administrator.kind)
+    stranger.client.raise_request_exception = False
+    stranger.client.cookies[settings.SESSION_COOKIE_NAME] = "\0aaaaaaaaaaaaaaaaa"
+    monkeypatch.setattr("django.contrib.auth.views.LoginView.get", greet)
+    with override_maintenance():
+        with failing_statements(error) as tried:
+            response = stranger.get("/login/")
+            # Once: after a view that failed nobody is looked up, whom the same would break.
+            assert len(tried) == 1
+        assert response.status_code == (302 if in_the_view else 200)
+        assert Visitor(administrator.kind).get("/login/").status_code == 200
+        assert administrator.get("/account/").status_code == 200
+
+
+def test_at_the_door_a_broken_page_is_replaced_by_the_built_in_one(
+    visitor: Visitor, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError
+
+    right = {"username": bob.get_username(), "password": PASSWORD}
+    with override_maintenance():
+        monkeypatch.setattr(answers, "page", fail)
+        response = visitor.post("/login/", right)
+        assert response.status_code == 503
+        assert b"<!doctype html>" in response.content.lower()
+        assert settings.SESSION_COOKIE_NAME not in response.cookies
+        for _place in range(doorway.PLACES):
+            assert doorway.door.enter()
+        response = visitor.get("/login/")
+        assert_no_place(response)
+        assert b"<!doctype html>" in response.content.lower()
 
 
 def test_a_fault_that_the_view_hides_shuts_the_door_as_well(
@@ -482,6 +567,18 @@ def test_a_token_that_is_refused_with_an_error_shuts_out_nobody_else(
         for _request in range(3):
             assert ask(visitor, "nobody") == 302
         assert ask(visitor, "root") == 200
+
+
+@pytest.mark.parametrize("error", AT_ONCE, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("function", ["strict", "strict_async"])
+def test_a_token_that_the_database_dislikes_shuts_out_nobody_else(
+    visitor: Visitor, root: User, function: str, error: Error
+) -> None:
+    with by(function), override_maintenance():
+        with failing_statements(error):
+            assert ask(visitor, "\0") == 302
+        assert ask(visitor, "root") == 200
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("function", ["strict", "strict_async"])

@@ -419,6 +419,39 @@ def test_files_that_whitenoise_serves_at_the_root_are_left_to_it(
         assert site.guarded(site.scope(path="/account/")) is not None
 
 
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize(
+    ("named", "served"),
+    [
+        ({"STATIC_URL": "https://cdn.example/assets/v1/"}, "/assets/v1/site.css"),
+        ({"STATIC_URL": "//cdn.example/assets"}, "/assets/site.css"),
+        ({"STATIC_URL": "https://cdn.example/"}, "/css/site.css"),
+        ({"STATIC_URL": "//cdn.example/shop/", "FORCE_SCRIPT_NAME": "/shop"}, "/css/site.css"),
+        ({"WHITENOISE_STATIC_PREFIX": "/assets/"}, "/assets/site.css"),
+        ({"WHITENOISE_STATIC_PREFIX": ""}, "/css/site.css"),
+    ],
+)
+def test_static_files_that_whitenoise_serves_to_a_cdn_are_left_to_it(
+    site: Site, tmp_path: Path, named: dict[str, str], served: str
+) -> None:
+    (tmp_path / "css").mkdir()
+    middleware = ["whitenoise.middleware.WhiteNoiseMiddleware", *django_settings.MIDDLEWARE]
+    with override_settings(
+        MIDDLEWARE=middleware, STATIC_ROOT=tmp_path, WHITENOISE_USE_FINDERS=False, **named
+    ):
+        assert site.guarded(site.scope(path=served)) is None
+        assert site.guarded(site.scope(path="/account/")) is not None
+
+
+@pytest.mark.usefixtures("closed")
+def test_where_whitenoise_may_serve_anything_everything_is_left_to_it(site: Site) -> None:
+    with override_settings(
+        MIDDLEWARE=["whitenoise.middleware.WhiteNoiseMiddleware", *django_settings.MIDDLEWARE],
+        STATIC_URL="https://cdn.example/", WHITENOISE_USE_FINDERS=True,
+    ):  # fmt: skip
+        assert site.guarded(site.scope(path="/found-by-a-finder.css")) is None
+
+
 def test_an_administrator_works_through_the_guard(root: User) -> None:
     client = Client()
     client.force_login(root)
@@ -598,6 +631,30 @@ def test_a_websocket_is_closed_where_the_server_cannot() -> None:
 def test_a_websocket_on_an_exempt_path_reaches_the_application() -> None:
     assert handshake("/ws/status/") == []
     assert handshake("/ws/other/") != []
+
+
+@pytest.mark.usefixtures("closed")
+@override_settings(BACKSOON={"LOGIN_URLS": ["/enter/"]}, MEDIA_URL="/media/")
+@pytest.mark.parametrize(
+    "path",
+    ["/login/", "/logout/", "/admin/login/", "/enter/", "/static/x", "/static", "/media/x",
+     "/maintenance/", "/maintenance/status.json", "/healthy/"],
+)  # fmt: skip
+def test_what_is_exempt_for_requests_by_itself_is_not_for_websockets(path: str) -> None:
+    assert handshake(path) != []
+
+
+@pytest.mark.usefixtures("closed")
+@override_settings(BACKSOON={"EXEMPT": ["/login/"]})
+def test_a_login_page_that_the_settings_name_is_exempt_for_websockets_too() -> None:
+    assert handshake("/login/") == []
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize("network", ["127.0.0.0/8", "192.0.2.0/24"])
+def test_a_websocket_from_an_exempt_network_reaches_the_application(network: str) -> None:
+    with override_settings(BACKSOON={"EXEMPT_NETWORKS": [network]}):
+        assert (handshake() == []) is (network == "127.0.0.0/8")
 
 
 @pytest.mark.usefixtures("closed")

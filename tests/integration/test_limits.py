@@ -52,6 +52,7 @@ def test_a_locked_file_is_waited_for_no_longer_than_the_limit() -> None:
         with pytest.raises(OperationalError, match="locked"):
             rows().first()
         assert limit.faults == 1
+        assert limit.is_felt
         with pytest.raises(OperationalError, match="is used up"):
             rows().first()
     assert MILLISECONDS / 2000 < time.monotonic() - started < 3
@@ -111,6 +112,7 @@ def test_an_error_that_is_no_wait_costs_the_next_statement_nothing(
             with pytest.raises(OperationalError, match="no such table"):
                 cursor.execute("SELECT * FROM nowhere")
         assert limit.seconds > 0
+        assert not limit.is_felt
         assert rows().count() == 0
 
 
@@ -166,6 +168,20 @@ def test_a_connection_that_comes_too_late_is_closed() -> None:
         soon(hang, 0.01)
     answer.set()
     assert raw.closed.wait(10)
+
+
+def test_a_connection_that_comes_too_late_can_be_given_back() -> None:
+    raw, answer, given_back = Raw(), threading.Event(), threading.Event()
+
+    def hang() -> Raw:
+        answer.wait(10)
+        return raw
+
+    with pytest.raises(OperationalError, match="took too long"):
+        soon(hang, 0.01, lambda late: given_back.set() if late is raw else None)
+    answer.set()
+    assert given_back.wait(10)
+    assert not raw.closed.is_set()
 
 
 def test_an_error_that_comes_too_late_is_nobodys() -> None:

@@ -382,6 +382,18 @@ def test_pages_are_rendered_once_until_something_changes(monkeypatch: pytest.Mon
     assert rendered == ["en", "fr", "en"]
 
 
+def test_made_up_script_prefixes_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MOST_PAGES", 5)
+    close()
+    view = gate.view()
+    for number in range(12):
+        made = pages.shelf.page(view, "en", prefix=f"/made-up-{number}/")
+        assert f"/made-up-{number}/maintenance/status.json".encode() in made.body
+        assert 1 <= len(pages.shelf.of(view).pages) <= 5
+    kept = pages.shelf.page(view, "en", prefix="/made-up-11/")
+    assert kept is pages.shelf.page(view, "en", prefix="/made-up-11/")
+
+
 # -- For the tests of projects -----------------------------------------------------------------
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, OperationalError, connections, transaction
@@ -178,7 +180,8 @@ def test_no_connection_is_opened_for_the_limit_and_one_that_opens_later_has_it(
 
 
 def test_a_block_inside_another_keeps_the_outer_limit(connection: BaseDatabaseWrapper) -> None:
-    with bounded(100), bounded(5000):
+    with bounded(100) as outer, bounded(5000) as inner:
+        assert inner is outer
         assert timeout_of(connection) == "100ms"
     assert timeout_of(connection) == "9s"
 
@@ -210,6 +213,71 @@ def test_a_server_that_hangs_is_not_waited_for_at_the_opening_either(
             ask(connection, "SELECT 1")
         assert limit.faults == 1
     assert ask(connection, "SELECT 1") == (1,)
+
+
+class Pool:
+    """A pool of one connection, with what Django asks of those of psycopg."""
+
+    timeout = 30.0
+
+    def __init__(self, connection: Any) -> None:
+        self._raw: Any = psycopg.connect(**connection.get_connection_params(), autocommit=True)
+        self._raw._pool = self  # as psycopg_pool marks its own
+        self._free = queue.SimpleQueue[Any]()
+        self._free.put(self._raw)
+        self.given = 0
+
+    def open(self) -> None: ...
+
+    def getconn(self, timeout: float | None = None) -> Any:
+        try:
+            raw = self._free.get(timeout=self.timeout if timeout is None else timeout)
+        except queue.Empty:
+            raise psycopg.OperationalError("couldn't get a connection") from None
+        self.given += 1
+        return raw
+
+    def putconn(self, raw: Any) -> None:
+        self._free.put(raw)
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+@pytest.fixture
+def pool(connection: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    """The pool that the connection's come from."""
+    pool = Pool(connection)
+    connection.settings_dict["OPTIONS"] = {"pool": True}
+    pools: dict[str, Pool] = type(connection)._connection_pools  # type: ignore[attr-defined]
+    monkeypatch.setitem(pools, ALIAS, pool)
+    yield pool
+    connection.close()
+    pool.close()
+
+
+def test_a_pool_with_nothing_to_give_is_waited_for_no_longer_than_the_limit(
+    connection: BaseDatabaseWrapper, pool: Pool
+) -> None:
+    taken = pool.getconn()
+    with bounded() as limit:
+        with taking(AT_ONCE, IN_TIME), pytest.raises(OperationalError, match="couldn't get"):
+            ask(connection, "SELECT 1")
+        assert limit.is_felt
+    pool.putconn(taken)
+    assert ask(connection, "SELECT 1") == (1,)
+
+
+def test_what_a_pool_gives_is_kept_and_not_asked_for_twice(
+    connection: BaseDatabaseWrapper, pool: Pool
+) -> None:
+    # Between two askings somebody else may take it, and the second has no limit.
+    with bounded():
+        assert timeout_of(connection) == f"{MILLISECONDS}ms"
+    assert pool.given == 1
+    assert "_connection_pools" not in vars(connection)
+    connection.close()
+    assert pool.getconn(timeout=0.01)
 
 
 def test_a_server_that_was_restarted_is_no_worse_than_without_a_limit(

@@ -8,6 +8,8 @@ import errno
 import logging
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -505,6 +507,109 @@ def test_where_nothing_is_configured_systemd_and_then_the_system_name_the_direct
         assert hostfiles.directory() == Path("/var/lib/shop/backsoon")
 
 
+@pytest.fixture
+def no_temporary_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A host that cannot be written to, and a serving process that was given no directory."""
+    monkeypatch.undo()  # the suite has a directory of its own there
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    missing = FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+    monkeypatch.setattr("tempfile.gettempdir", _raising(missing))
+    monkeypatch.setattr("backsoon.environment.in_test_environment", lambda: False)
+    monkeypatch.setattr(lastknown, "_written", None)
+    monkeypatch.setattr(lastknown, "_told", {})
+    monkeypatch.setattr(brakes, "_seen", None)
+    with override_settings(BACKSOON={}):
+        yield
+
+
+@pytest.mark.usefixtures("no_temporary_directory")
+def test_a_host_without_a_directory_for_temporary_files_keeps_nothing_and_says_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "there is no directory for temporary files that can be written to"
+    assert refused(tmp_path) == said
+    with pytest.raises(DirectoryUnusableError, match=said):
+        hostfiles.path_of(brakes.KIND)
+    (message,) = checks.check_state_directory()
+    assert said in message.msg
+    assert "BACKSOON['STATE_DIR']" in (message.hint or "")
+    caplog.clear()
+    lastknown.save(closed())
+    assert lastknown.load() is None
+    assert not caplog.records  # refused() has heard it already
+
+
+@pytest.mark.usefixtures("no_temporary_directory")
+def test_on_such_a_host_there_are_no_orders_and_no_neighbours() -> None:
+    assert hostfiles.signature(brakes.KIND) is None
+    assert brakes.read() is None
+    assert brakes.release(PULLED)
+    assert hostfiles.other_users() == []
+    with pytest.raises(DirectoryUnusableError):
+        brakes.put(PULLED)
+
+
+def test_where_users_have_no_numbers_nothing_is_kept(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "geteuid")
+    monkeypatch.setattr(hostfiles, "_TELLS_OWNERS", False)
+    assert hostfiles.own_uid() == 0
+    assert "from other users by owner and mode" in refused(place)
+    assert hostfiles.signature(brakes.KIND) is None
+    assert brakes.read() is None
+    assert not place.exists()
+
+
+def test_without_locks_it_is_written_all_the_same(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hostfiles, "_fcntl", None)
+    lastknown.save(closed())
+    assert lastknown.load() == closed()
+
+
+AS_ON_WINDOWS = """
+import asyncio, importlib, os, pkgutil, subprocess, sys  # asyncio needs fcntl where there is one
+
+for name in ("fcntl", "pwd", "grp", "resource", "termios"):
+    sys.modules[name] = None
+for name in ("geteuid", "getuid", "register_at_fork", "fork", "O_NOFOLLOW", "O_DIRECTORY",
+             "O_CLOEXEC", "O_NONBLOCK", "uname"):
+    delattr(os, name)
+os.supports_dir_fd.clear()
+
+import django
+from django.conf import settings
+
+settings.configure(
+    INSTALLED_APPS=["backsoon", "django.contrib.auth", "django.contrib.contenttypes",
+                    "django.contrib.sessions"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+django.setup()
+import backsoon
+
+for module in pkgutil.walk_packages(backsoon.__path__, "backsoon."):
+    if ".admin" not in module.name and not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+
+from backsoon import brakes, checks, hostfiles, lastknown
+
+(message,) = checks.check_state_directory()
+print(message.id, brakes.read(), lastknown.load(), hostfiles.other_users())
+"""
+
+
+def test_the_package_can_be_imported_where_there_are_no_locks_and_no_forks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ON_WINDOWS], capture_output=True, text=True, timeout=60,
+        check=False, env={**os.environ, "DJANGO_SETTINGS_MODULE": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["backsoon.W007", "None", "None", "[]"]
+
+
 def test_two_sites_of_a_host_never_share_a_file() -> None:
     names = {hostfiles.file_name("copy"), hostfiles.file_name("brake")}
     with override_settings(SECRET_KEY="another"):
@@ -626,3 +731,5 @@ def owner() -> str:
 def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pwd.getpwuid", _raising(KeyError()))
     assert hostfiles.user_name(33) == "#33"
+    monkeypatch.setattr(hostfiles, "_pwd", None)
+    assert hostfiles.user_name(34) == "#34"

@@ -100,11 +100,7 @@ class Answer(NamedTuple):
 
 def refusal(request: HttpRequest, view: View) -> HttpResponse:
     """The answer to a request that is not admitted. Whatever was sent, it does not fail."""
-    try:
-        return answer_to(visit_of(request), view).response()
-    except Exception:
-        logger.exception("Backsoon: an answer could not be made; the built-in page was sent.")
-        return _last_resort(view)
+    return _surely(lambda: answer_to(visit_of(request), view).response(), view)
 
 
 def answer_to(visit: Visit, view: View) -> Answer:
@@ -121,11 +117,18 @@ def page(request: HttpRequest, view: View, *, login_refused: bool = False) -> Ht
     return _answer(Kind.PAGE, visit_of(request), view, login_refused=login_refused).response()
 
 
-def login_refusal(request: HttpRequest, view: View) -> HttpResponse:
-    """The answer to right credentials of somebody who is not an administrator, in place."""
-    if asking.wants_json(request):
-        return problem(request, view)
-    return page(request, view, login_refused=True)
+def in_place(request: HttpRequest, view: View, *, login_refused: bool = False) -> HttpResponse:
+    """The answer at a login page: the page or a problem, never a redirect. It does not fail.
+
+    *login_refused*: to right credentials of somebody who is not an administrator.
+    """
+
+    def make() -> HttpResponse:
+        if asking.wants_json(request):
+            return problem(request, view)
+        return page(request, view, login_refused=login_refused)
+
+    return _surely(make, view)
 
 
 def problem(request: HttpRequest, view: View) -> HttpResponse:
@@ -307,6 +310,14 @@ _MODELS: dict[Kind, Callable[[View, asking.Wish, str, bool], HttpResponse]] = {
     Kind.PROBLEM: _model_of_problem,
     Kind.REDIRECT: _model_of_redirect,
 }
+
+
+def _surely(make: Callable[[], HttpResponse], view: View) -> HttpResponse:
+    try:
+        return make()
+    except Exception:
+        logger.exception("Backsoon: an answer could not be made; the built-in page was sent.")
+        return _last_resort(view)
 
 
 def _last_resort(view: View) -> HttpResponse:

@@ -20,7 +20,7 @@ from asgiref.sync import sync_to_async
 from backsoon import limits
 from backsoon.core.vocabulary import Mode
 
-from . import answers, asking
+from . import answers
 from .turnstile import Turnstile
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def place(passage: Passage) -> Iterator[bool]:
 
     Inside, the thread's statements are bounded: to the door and back, or until :func:`judged`. Who
     does not go to the door needs no place.
+
+    Only time lost to the database shuts the door behind somebody. An error that came at once does
+    not, whatever its status: strangers can cause one with a cookie, as often as they like.
     """
     if not _is_needed(passage):
         with passage.way_down:
@@ -60,7 +63,7 @@ def place(passage: Passage) -> Iterator[bool]:
     try:
         with limits.bounded() as limit:
             yield True
-        fault = passage.failed or limit.faults > 0
+        fault = limit.is_felt
     finally:
         door.leave(fault=fault)
 
@@ -87,7 +90,7 @@ async def aplace(passage: Passage) -> AsyncIterator[bool]:
             yield True
         finally:
             await sync_to_async(with_limits.close)()
-        fault = passage.failed or limit.faults > 0
+        fault = limit.is_felt
     except asyncio.CancelledError:  # the client has gone; that is nobody's fault
         fault = False
         raise
@@ -109,8 +112,7 @@ async def ajudged(passage: Passage) -> None:
 
 def no_place(request: HttpRequest, passage: Passage) -> HttpResponse:
     """The answer to whoever finds no place: the page, and soon another try."""
-    make = answers.problem if asking.wants_json(request) else answers.page
-    response = make(request, passage.view)
+    response = answers.in_place(request, passage.view)
     response["Retry-After"] = str(RETRY_SECONDS)
     return response
 

@@ -43,9 +43,11 @@ def collect(
 
 def exemption(method: str, path: str) -> str:
     """Which path of ours or of the settings lets the request by, in words."""
-    own = site_routes().exemption(method, path)
-    if own:
-        return own
+    return site_routes().exemption(method, path) or exemption_by_settings(method, path)
+
+
+def exemption_by_settings(method: str, path: str) -> str:
+    """Which path of ``BACKSOON["EXEMPT"]`` lets the request by, in words; empty when none does."""
     pattern = first_match(conf.current().exempt, method, path)
     return f'BACKSOON["EXEMPT"]: {pattern}' if pattern is not None else ""
 

@@ -1,12 +1,14 @@
 """WebSockets while the site is not open.
 
 No middleware of Django ever sees one, so the guard alone answers for them: who is not admitted at
-the handshake is refused, whatever happens. The rules are those of every request; the handshake is
-one by GET.
+the handshake is refused, whatever happens. The rules are those of every request, the handshake is
+one by GET, and only what the settings name is exempt: the login page, files and the maintenance
+page are Django's to serve, and an application that takes WebSockets need not look at the path.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 from collections.abc import Awaitable, Callable
@@ -23,6 +25,7 @@ from django.http import HttpRequest, HttpResponse
 
 from backsoon import conf
 from backsoon.core.decision import NEED_USER, Admit, decide
+from backsoon.core.vocabulary import Facts, UserKind
 from backsoon.gate import View, gate
 
 from . import answers, facts, lookups, passes, sessions
@@ -73,7 +76,7 @@ def _request(scope: dict[str, Any]) -> HttpRequest:
 
 async def _decision(request: HttpRequest, view: View) -> object:
     if conf.current().get_user is None and not passes.holds_pass(request):
-        return decide(view.state, facts.collect(request))  # nobody to look up
+        return decide(view.state, _facts(request))  # nobody to look up
     # As Django's handler does for a request: a thread of its own for the queries, which leaves no
     # connection behind.
     async with ThreadSensitiveContext():
@@ -85,11 +88,18 @@ async def _decision(request: HttpRequest, view: View) -> object:
 
 async def _decision_about_user(request: HttpRequest, view: View) -> object:
     kind, _user = await lookups.atoken_user(request)
-    decision = decide(view.state, facts.collect(request, user=kind))
+    decision = decide(view.state, _facts(request, kind))
     if decision is NEED_USER and _find_session(request):
         kind, _user = await lookups.asession_user(request)
-        decision = decide(view.state, facts.collect(request, user=kind))
+        decision = decide(view.state, _facts(request, kind))
     return decision
+
+
+def _facts(request: HttpRequest, user: UserKind = UserKind.UNKNOWN) -> Facts:
+    """As of every request, without the paths that are exempt by themselves."""
+    known = facts.collect(request, user=user)
+    named = facts.exemption_by_settings(known.method, request.path_info)
+    return dataclasses.replace(known, exempt_by=named)
 
 
 def _find_session(request: HttpRequest) -> bool:

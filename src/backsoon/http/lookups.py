@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
-from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
 
 from backsoon import conf, limits
 from backsoon.core.vocabulary import UserKind
@@ -55,16 +55,16 @@ def session_user(request: HttpRequest) -> Found:
     started = time.monotonic()
     if not gate.store_is_reachable or not by_session.enter(PATIENCE_SECONDS):
         return _FAILED
-    failure: Exception | None = None
+    attempt = _Attempt(started)
     try:
-        with limits.bounded(_milliseconds_left(started)):
+        with limits.bounded(attempt.milliseconds) as attempt.limit:
             user = request.user
             return kind_of(user), user
     except Exception as error:  # noqa: BLE001  (whatever it is, it lets nobody in)
-        failure = error
+        attempt.failure = error
         return _FAILED
     finally:
-        _report(failure, news=by_session.leave(fault=failure is not None))
+        attempt.end(by_session)
 
 
 async def asession_user(request: HttpRequest) -> Found:
@@ -84,17 +84,17 @@ def token_user(request: HttpRequest) -> Found:
     started = time.monotonic()
     if not gate.store_is_reachable or not by_token.enter(PATIENCE_SECONDS):
         return _NOBODY_NAMED
-    failure: Exception | None = None
+    attempt = _Attempt(started)
     try:
-        with limits.bounded(_milliseconds_left(started)):
+        with limits.bounded(attempt.milliseconds) as attempt.limit:
             if iscoroutinefunction(get_user):
                 get_user = async_to_sync(get_user)
             return _named(kind_of, get_user(request))
     except Exception as error:  # noqa: BLE001
-        failure = error
+        attempt.failure = error
         return _NOBODY_NAMED
     finally:
-        _leave_by_token(failure, started)
+        attempt.end(by_token)
 
 
 async def atoken_user(request: HttpRequest) -> Found:
@@ -107,15 +107,15 @@ async def atoken_user(request: HttpRequest) -> Found:
     started = time.monotonic()
     if not gate.store_is_reachable or not await by_token.aenter(PATIENCE_SECONDS):
         return _NOBODY_NAMED
-    failure: Exception | None = None
+    attempt = _Attempt(started)
     try:
         async with asyncio.timeout_at(asyncio.get_running_loop().time() + PATIENCE_SECONDS):
             return await _bounded_token_user(get_user, request)
     except Exception as error:  # noqa: BLE001
-        failure = error
+        attempt.failure = error
         return _NOBODY_NAMED
     finally:
-        _leave_by_token(failure, started)
+        attempt.end(by_token)
 
 
 async def _bounded_token_user(get_user: Callable[..., Any], request: HttpRequest) -> Found:
@@ -129,16 +129,37 @@ async def _bounded_token_user(get_user: Callable[..., Any], request: HttpRequest
         await sync_to_async(with_limits.close)()
 
 
-def _leave_by_token(failure: Exception | None, started: float) -> None:
-    # A function that raises at once for a token that it does not like has not been stuck: whoever
-    # sends such tokens must not shut out the others.
-    stuck = isinstance(failure, DatabaseError) or time.monotonic() - started >= PATIENCE_SECONDS
-    _report(failure, news=by_token.leave(fault=failure is not None, stuck=stuck))
+_SIGNS_OF_WAITING = (OperationalError, InterfaceError, TimeoutError)
 
 
-def _milliseconds_left(started: float) -> float:
-    """What remains after the wait for a place; enough to try, at least."""
-    return max(limits.MILLISECONDS / 10, (started + PATIENCE_SECONDS - time.monotonic()) * 1000)
+class _Attempt:
+    """One look-up, begun once its place is taken: what it may cost, and whether it got stuck."""
+
+    def __init__(self, arrived: float) -> None:
+        self.failure: Exception | None = None
+        self.limit: limits.Limit | None = None
+        self._begun = time.monotonic()
+        self._seconds = max(PATIENCE_SECONDS / 10, arrived + PATIENCE_SECONDS - self._begun)
+
+    @property
+    def milliseconds(self) -> float:
+        """What remains after the wait for a place; enough to try, at least."""
+        return self._seconds * 1000
+
+    def end(self, turnstile: Turnstile) -> None:
+        """Give the place back; the *turnstile* shuts only if time was lost.
+
+        A session key or a token that the database or the project's function refuses at once has
+        not been stuck: whoever sends such things must not shut out the others.
+        """
+        took = time.monotonic() - self._begun
+        stuck = took >= PATIENCE_SECONDS
+        if isinstance(self.failure, _SIGNS_OF_WAITING):
+            # Layers above the view may have waited for the same database, and left no time for us.
+            lost_before = self.limit is not None and self.limit.is_felt
+            stuck = lost_before or took >= self._seconds / 2
+        news = turnstile.leave(fault=self.failure is not None, stuck=stuck)
+        _report(self.failure, news=news)
 
 
 def _is_nobody(user: Any) -> bool:

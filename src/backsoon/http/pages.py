@@ -37,6 +37,10 @@ logger = logging.getLogger("backsoon")
 
 TEMPLATE = "backsoon/maintenance.html"
 
+MOST_PAGES = 128
+"""How many pages are kept ready: about 16 kB each, one for each language and script prefix, and
+another one for logins that are refused. A proxy may pass on whatever prefix a client made up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -92,7 +96,10 @@ class Shelf:
         if page is None:
             with routes.below(prefix):
                 html = render(view.snapshot, view.state, language, login_refused=login_refused)
-            page = pages[language, login_refused, prefix] = prepare(html)
+            page = prepare(html)
+            if len(pages) >= MOST_PAGES:
+                pages.clear()
+            pages[language, login_refused, prefix] = page
         return page
 
     def clear(self) -> None:

@@ -123,7 +123,7 @@ class Passage:
             return None
         sessions.leave_alone(request)
         self.admitted, self.refused, self.login_refused = None, True, True
-        return answers.login_refusal(request, self.view)
+        return answers.in_place(request, self.view, login_refused=True)
 
     @property
     def unjudged(self) -> bool:
@@ -134,7 +134,7 @@ class Passage:
         """What really goes out."""
         self.failed = not self.refused and response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
         if self.login_refused:
-            return answers.login_refusal(request, self.view)
+            return answers.in_place(request, self.view, login_refused=True)
         if self.admitted is None:
             return answers.refusal(request, self.view)
         administrator = self._administrator(request, response)
@@ -160,11 +160,12 @@ class Passage:
         """The administrator whose request this is, if it is one's and looking is worth it.
 
         At the door it always is, for the pass; elsewhere for a badge, or for a pass that is due.
+        Where the layers below failed it is not: what broke them would break the look-up as well.
         """
         user = request.__dict__.get(sessions.LOGGED_IN)
         if user is not None or self.leaves_without_query(request, response):
             return user
-        if self.user is None:
+        if self.user is None and not self.failed:
             self.kind, self.user = lookups.session_user(request)
         return self.user if self.kind is UserKind.ADMINISTRATOR else None
 

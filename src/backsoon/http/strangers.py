@@ -12,6 +12,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
@@ -136,21 +137,40 @@ def _texts_of(pattern: Any) -> list[str]:
 
 
 def _whitenoise_files() -> set[str | None]:
-    """What WhiteNoise, above us, serves at the root of the site: ``/robots.txt`` and the like.
+    """What WhiteNoise, above us, serves: static files, and ``/robots.txt`` and the like.
 
-    To the middleware these never come; the guard, outside of both, has to leave them to WhiteNoise.
+    It serves static files below the path of ``STATIC_URL`` also where that names another host: a
+    CDN fetches them here. To the middleware these never come; the guard, outside of both, has to
+    leave them to WhiteNoise.
     """
     if WHITENOISE not in django_settings.MIDDLEWARE:
         return set()
     names: set[str | None] = set()
-    prefix = getattr(django_settings, "WHITENOISE_STATIC_PREFIX", None)
+    roots = [getattr(django_settings, "WHITENOISE_ROOT", None)]
+    prefix = _whitenoise_prefix().strip("/")
     if prefix:
-        names.add(_beginning(prefix.strip("/")))
-    root = getattr(django_settings, "WHITENOISE_ROOT", None)
-    if root and Path(root).is_dir():
-        names.update(entry.name for entry in Path(root).iterdir())
-        names.add("")  # an index file answers at "/" itself
+        names.add(_beginning(prefix))
+    elif getattr(django_settings, "WHITENOISE_USE_FINDERS", django_settings.DEBUG):
+        names.add(None)  # at the root of the site, from wherever the finders look
+    else:
+        roots.append(django_settings.STATIC_ROOT)
+    for root in roots:
+        if root and Path(root).is_dir():
+            names.update(entry.name for entry in Path(root).iterdir())
+            names.add("")  # an index file answers at "/" itself
     return names
+
+
+def _whitenoise_prefix() -> str:
+    """Below which path WhiteNoise serves static files.
+
+    Source: ``WHITENOISE_STATIC_PREFIX`` in WhiteNoise's documentation for Django.
+    """
+    given: str | None = getattr(django_settings, "WHITENOISE_STATIC_PREFIX", None)
+    if given is not None:
+        return given
+    script = (django_settings.FORCE_SCRIPT_NAME or "").rstrip("/")
+    return urlsplit(django_settings.STATIC_URL or "").path.removeprefix(script)
 
 
 def _forget(**kwargs: Any) -> None:

@@ -92,4 +92,5 @@ def renew_all() -> None:
         turnstile.renew()
 
 
-os.register_at_fork(after_in_child=renew_all)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nobody is born by fork
+    os.register_at_fork(after_in_child=renew_all)
