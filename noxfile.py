@@ -1,6 +1,6 @@
 """Runs the fast suite against the built wheel on each Python × Django this machine can run.
 
-`make matrix` runs them all, `make test` those tagged as corners, and `.venv/bin/python -m nox --list`
+`make matrix` runs them all, `make test` those tagged as corners; `.venv/bin/python -m nox --list`
 shows them. No interpreter is downloaded: what is installed is what is tested, and what is absent is
 named.
 """
