@@ -23,7 +23,7 @@ demo: ## Set the demo site up and serve it with gunicorn (PORT=8000)
 demo-asgi: ## The same with uvicorn
 	@scripts/demo.sh asgi
 
-test: ## The whole suite: each installed Python, oldest and newest Django, servers, browser
+test: ## The whole suite: each installed Python, servers, browser
 	@scripts/bootstrap.sh test
 	@scripts/install_packages.sh chromium gettext postgresql redis nginx faketime
 	$(BIN)/nox --tags corners

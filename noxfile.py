@@ -70,16 +70,17 @@ POSSIBLE = [
 
 
 def corners() -> set[tuple[str, str]]:
-    """The oldest and the newest Django on the newest Python, and one Django on each other Python.
+    """Each Python and, if there are enough of them, each Django once; the newest with the newest.
 
     What breaks on one combination alone is rare; what breaks on a Python or a Django is not.
     """
+    if len(INTERPRETERS) == 1:
+        return {POSSIBLE[0], POSSIBLE[-1]}
     chosen = set()
     for place, version in enumerate(INTERPRETERS):
         djangos = [django for python, django in POSSIBLE if python == version]
         newest = place == len(INTERPRETERS) - 1
-        for django in (djangos[0], djangos[-1]) if newest else [djangos[place % len(djangos)]]:
-            chosen.add((version, django))
+        chosen.add((version, djangos[-1 if newest else place % len(djangos)]))
     return chosen
 
 
