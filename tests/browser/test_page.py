@@ -338,10 +338,10 @@ def test_the_page_outlives_a_server_that_does_not_answer(site: DemoServer, visit
 
     visitor.route("**/status.json", fail)
     visitor.goto("/?from=newsletter")
-    # It asks less and less often.
-    assert seconds_until(visitor, lambda: len(asked) == 1) >= 20
-    assert seconds_until(visitor, lambda: len(asked) == 2) >= 40
-    assert seconds_until(visitor, lambda: len(asked) == 3) >= 80
+    # It asks less and less often: 20, 40, 80 seconds, where a question may be seen one step late.
+    assert seconds_until(visitor, lambda: len(asked) == 1) >= 18
+    assert seconds_until(visitor, lambda: len(asked) == 2) >= 38
+    assert seconds_until(visitor, lambda: len(asked) == 3) >= 78
     visitor.unroute("**/status.json")
     site.open()
     seconds_until(visitor, lambda: visitor.url == f"{site.url}/?from=newsletter")

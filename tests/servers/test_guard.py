@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ BROWSER = {
     "Accept-Encoding": "gzip",
     "Connection": "close",
 }
+POLL = 1.0
+"""The interval of the demo's settings, in seconds."""
+
 TO_DJANGO = {"Cookie": f"{passes.COOKIE}=1:forged:signature"}
 """With this Django has to look, and refuses all the same."""
 
@@ -37,6 +41,14 @@ def guarded(
         with server.client(headers=BROWSER) as client:
             assert HEADER in client.get("/legal/").headers  # open: Django answers everything
         server.manage("maintenance", "on", "--message", "Moving house")
+        closed_at = time.monotonic()
+        with server.client(headers=BROWSER) as client:
+            # No request can choose its worker; all of them know after two intervals at the latest.
+            until(
+                lambda: (time.monotonic() > closed_at + 2 * POLL and _all_closed(client)) or None,
+                10,
+                "every worker closed",
+            )
         yield server
 
 
@@ -44,13 +56,12 @@ def guarded(
 def client(guarded: DemoServer) -> Iterator[httpx.Client]:
     """A visitor, who gets the page from now on."""
     with guarded.client(headers=BROWSER) as visitor:
-        # Every worker knows when many answers in a row say so.
-        until(lambda: _all_closed(visitor) or None, 10, "both workers closed")
         yield visitor
 
 
 def _all_closed(visitor: httpx.Client) -> bool:
-    return all(visitor.get("/nowhere/").status_code == 302 for _ in range(12))
+    another = {"Connection": "close"}  # else one worker would answer them all
+    return all(visitor.get("/nowhere/", headers=another).status_code == 302 for _ in range(12))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
