@@ -23,6 +23,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -72,7 +73,7 @@ def quiet_port() -> int:
     raise AssertionError("No free port below those that the system hands out.")
 
 
-class _Server:
+class _Server(ABC):
     """A process that can be started and stopped more than once on its port."""
 
     name = ""
@@ -142,11 +143,11 @@ class _Server:
             _send(pid, signal.SIGCONT)
         self._paused = []
 
-    def _launch(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def _launch(self, output: IO[bytes]) -> subprocess.Popen[bytes]: ...
 
-    def _responds(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _responds(self) -> bool: ...
 
     def _answers(self) -> bool | None:
         assert self.process is not None

@@ -82,6 +82,8 @@ class Keeper:
         """The last one that waits no more; its file may be impossible to remove."""
         self._unstored = ""
         """Why the order that waits could not be stored, if it was tried."""
+        self._unwritten = ""
+        """Why what is known could not be written again, if it was tried."""
         self._kept: Snapshot | None = None
 
     @property
@@ -215,7 +217,11 @@ class Keeper:
         try:
             services.reassert(known)
         except BacksoonError as error:
-            logger.warning("Backsoon: could not write again what is known: %s", error)
+            if str(error) != self._unwritten:  # told once: it is tried at every tick
+                self._unwritten = str(error)
+                logger.warning("Backsoon: could not write again what is known: %s", error)
+        else:
+            self._unwritten = ""
 
     def _reached(self, sent_at: float) -> None:
         if not self._reachable:
@@ -235,7 +241,11 @@ class Keeper:
 
     def _found_no_tables(self) -> None:
         connections[store.alias()].close()
-        if self._holder.snapshot is None and self._recall() is None:
+        if self._holder.snapshot is not None or self._recall() is not None:
+            return
+        if brakes.is_damaged():
+            self._holder.admit_ignorance()  # somebody gave an order here, and it may be to close
+        else:
             logger.warning("Backsoon: no tables yet; the site is open. Run: manage.py migrate")
             self._holder.install(Snapshot())
 

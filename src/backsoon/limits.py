@@ -20,6 +20,7 @@ import logging
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import ExitStack, contextmanager, suppress
@@ -118,7 +119,7 @@ first, or the whole transaction is lost.
 """
 
 
-class _Guard:
+class _Guard(ABC):
     """Stands around every statement of one connection (an execute wrapper of Django)."""
 
     def __init__(self, connection: BaseDatabaseWrapper, limit: Limit) -> None:
@@ -152,9 +153,9 @@ class _Guard:
         with self._charged():
             return self.bound(run)
 
+    @abstractmethod
     def bound(self, run: Callable[[], Any]) -> Any:
         """Run a statement with its time limited."""
-        raise NotImplementedError
 
     def connect(self) -> None:
         """Open the connection; the driver's errors are still its own."""
@@ -307,17 +308,17 @@ class _Session(_Guard):
             logger.debug("Backsoon: a connection is closed, its limits stayed: %s", error)
             self.connection.close()
 
+    @abstractmethod
     def limits(self, limit: Limit) -> Sequence[Any]:
         """The values that keep *limit*."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reading(self) -> str:
         """The statement that tells the present values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def writing(self, values: Sequence[Any]) -> str:
         """The statement that sets *values*."""
-        raise NotImplementedError
 
 
 class _SQLite(_Session):

@@ -516,7 +516,7 @@ def test_two_processes_that_know_the_same_write_it_again_once(fresh: Gate) -> No
 
 @pytest.mark.django_db
 def test_a_database_that_went_back_and_cannot_be_written_opens_nothing(
-    fresh: Gate, monkeypatch: pytest.MonkeyPatch
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     services.close_site()
     fresh.view()
@@ -526,6 +526,7 @@ def test_a_database_that_went_back_and_cannot_be_written_opens_nothing(
     for _tick in range(3):
         fresh.keeper.look()
         assert fresh.view().state.mode is Mode.CLOSED
+    assert caplog.text.count("could not write again") == 1
 
 
 @pytest.mark.django_db
@@ -583,6 +584,16 @@ def test_without_the_database_an_order_that_cannot_be_read_keeps_a_newborn_proce
     fresh: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "read_pulse", _unavailable)
+    monkeypatch.setattr(lastknown, "load", lambda: Snapshot(mark=Mark(3, 3)))
+    monkeypatch.setattr(brakes, "is_damaged", lambda: True)
+    state = fresh.view().state
+    assert (state.mode, state.why) == (Mode.CLOSED, Why.UNKNOWN)
+
+
+def test_an_order_that_cannot_be_read_keeps_a_newborn_process_closed_without_tables_too(
+    fresh: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "read_pulse", _not_migrated)
     monkeypatch.setattr(lastknown, "load", lambda: Snapshot(mark=Mark(3, 3)))
     monkeypatch.setattr(brakes, "is_damaged", lambda: True)
     state = fresh.view().state
