@@ -338,7 +338,7 @@ def test_on_local_says_what_was_done_where_and_how_to_undo_it(
     worker(monkeypatch)
     with failing_database():
         result = run("on", "--local", "--reason", "fire")
-    assert result.lines[0] == "Maintenance is on, on this host only: web1, since 12:00 UTC."
+    assert result.lines[0] == "Maintenance is on, on this host: web1, since 12:00 UTC."
     own = hostfiles.user_name(os.geteuid())
     assert f"run as {own} obey within 1 s" in result.lines[1]
     assert result.lines[1].endswith(str(hostfiles.path_of(brakes.KIND)))
@@ -354,7 +354,7 @@ def test_on_local_says_what_was_done_where_and_how_to_undo_it(
 def test_off_local_opens_and_says_how_to_undo_it() -> None:
     with failing_database():
         result = run("off", "--local")
-    assert result.lines[0].startswith("The site is open, on this host only: web1, since ")
+    assert result.lines[0].startswith("The site is open, on this host: web1, since ")
     assert result.lines[-1] == "  To undo: manage.py maintenance on --local"
 
 

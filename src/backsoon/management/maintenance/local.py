@@ -123,9 +123,9 @@ def _as_user(name: str, mode: Mode, reason: str) -> str:
 def _lines(brake: Brake) -> Iterator[str]:
     now = store.utc_now()
     effect = (
-        "Maintenance is on, on this host only"
+        "Maintenance is on, on this host"
         if brake.mode is Mode.CLOSED
-        else "The site is open, on this host only"
+        else "The site is open, on this host"
     )
     yield f"{effect}: {brake.host}, since {words.clock(brake.at, now)}."
     own = hostfiles.user_name(hostfiles.own_uid())
