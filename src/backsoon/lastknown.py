@@ -119,6 +119,8 @@ def _warn(topic: str, sentence: str) -> None:
         logger.warning("Backsoon: %s See: manage.py maintenance doctor", sentence)
 
 
+_MOMENTS = ("since", "overdue_at", "cut_streams_at")
+
 # -- As text -----------------------------------------------------------------------------------
 
 
@@ -136,6 +138,9 @@ def _encoded(snapshot: Snapshot) -> bytes:
             "by": switch.by,
             "reason": switch.reason,
             "open_at_end": switch.open_at_end,
+            "overdue_at": iso(switch.overdue_at),
+            "opens_when_overdue": switch.opens_when_overdue,
+            "cut_streams_at": iso(switch.cut_streams_at),
         },
         "notices": {
             code: {name: getattr(notice, name) for name in Notice.__dataclass_fields__}
@@ -162,9 +167,7 @@ def _decoded(payload: bytes) -> Snapshot:
         switch = data["switch"]
         return Snapshot(
             policy=Policy(
-                switch=Switch(
-                    **{**switch, "mode": Mode(switch["mode"]), "since": moment(switch["since"])}
-                ),
+                switch=_switch(**switch),
                 ends_at=moment(data["ends_at"]),
                 generation=int(data["generation"]),
                 notices={code: Notice(**notice) for code, notice in data["notices"].items()},
@@ -174,6 +177,11 @@ def _decoded(payload: bytes) -> Snapshot:
         )
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UnusableError(f"it says what this version does not understand ({error!r})") from error
+
+
+def _switch(*, mode: str, **others: Any) -> Switch:
+    moments = {name: moment(others.pop(name, None)) for name in _MOMENTS}
+    return Switch(Mode(mode), **others, **moments)
 
 
 def _window(*, starts_at: str, ends_at: str | None, mode: str, **others: Any) -> Window:

@@ -74,9 +74,15 @@ class Switch:
     reason: str = ""
     open_at_end: bool = False
     """Whether the expected end is a timer that opens the site, not just a promise to visitors."""
+    overdue_at: dt.datetime | None = None
+    """When the closure has lasted longer than anybody meant it to; ``None`` for never."""
+    opens_when_overdue: bool = False
+    """Whether the site opens at that moment, or only an alarm is raised."""
+    cut_streams_at: dt.datetime | None = None
+    """From when on the streams of ordinary visitors are ended; ``None`` lets them run out."""
 
     def __post_init__(self) -> None:
-        _keep_in_utc(self, "since")
+        _keep_in_utc(self, "since", "overdue_at", "cut_streams_at")
 
 
 @dataclass(frozen=True, slots=True)
