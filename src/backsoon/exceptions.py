@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class BacksoonError(Exception):
@@ -15,6 +16,10 @@ class StoreUnavailableError(BacksoonError):
 
 class NotMigratedError(StoreUnavailableError):
     """The database answers, but our tables are not there yet: ``manage.py migrate`` was not run."""
+
+
+class OutdatedTablesError(StoreUnavailableError):
+    """Our tables are those of an earlier version: ``manage.py migrate`` was not run since."""
 
 
 class ConflictError(BacksoonError):
@@ -47,3 +52,14 @@ class LoginRefusedError(BacksoonError):
 
 class AppendOnlyError(BacksoonError):
     """Somebody tried to change or delete a row of the history."""
+
+
+class NotQuietError(BacksoonError):
+    """The switch was moved as asked, but it is not proven that nothing runs any more.
+
+    ``progress`` (:class:`backsoon.quiesce.Progress`) tells who is still busy or cannot be heard.
+    """
+
+    def __init__(self, message: str, progress: Any) -> None:
+        super().__init__(message)
+        self.progress = progress

@@ -17,12 +17,14 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from . import conf, environment, store, wakeups
+from . import environment, inflight, store, wakeups
 from .clock import since_boot
 from .core import lease
 from .core.state import braked, resolve_state
@@ -30,14 +32,13 @@ from .core.vocabulary import Brake, Mode, State, Why
 from .exceptions import StoreUnavailableError
 from .inflight import UNITS
 from .keeper import Keeper, Reading
+from .registrar import Stance
 from .signals import committed
 from .snapshots import Snapshot
 from .watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from django.http import HttpRequest
 
 logger = logging.getLogger("backsoon")
 
@@ -70,6 +71,15 @@ def _tells_nothing(view: View) -> bool:
     return view.snapshot is _UNKNOWN.snapshot  # also while a brake says what is in force
 
 
+def _unknown_state(generation: int) -> State:
+    return State(Mode.CLOSED, Why.UNKNOWN, generation=generation)
+
+
+def _same_news(one: View, other: View) -> bool:
+    same_epoch = one.snapshot.mark.epoch == other.snapshot.mark.epoch
+    return same_epoch and one.state.mode is other.state.mode
+
+
 _TIMELESS = Reading(lease_end=lease.FOREVER, offset=0.0)
 """Stands in where nothing was read: in tests."""
 
@@ -82,10 +92,12 @@ class Gate:
     """The state of the site as this process knows it."""
 
     def __init__(self) -> None:
+        self._subscribers: list[Callable[[View], None]] = []
         self._reset()
 
     def _reset(self) -> None:
         self._view: View | None = None
+        self._turns = 0
         # Where nothing is read there is no lease to measure, and tests move the time of day.
         self._clock: Callable[[], float] = _time_of_day
         self._reading: Reading | None = None
@@ -95,26 +107,26 @@ class Gate:
         self.keeper = Keeper(self)
         self.watcher = Watcher(
             self.keeper.look,
-            lambda: conf.current().poll,
-            on_start=store.use_short_timeouts,
-            on_stop=connections.close_all,
+            self.keeper.interval,
+            on_start=self._prepare_thread,
+            on_stop=self._leave_thread,
             ear=wakeups.Ears(),
         )
 
     # -- For the request path ------------------------------------------------------------------
 
-    def enter(self, request: HttpRequest) -> View:
-        """Count *request* in, then look what is true. Whoever does so has to count it out again.
+    def enter(self, unit: Any) -> View:
+        """Count *unit* in, then look what is true. Whoever does so has to count it out again.
 
         Blocks as :meth:`view` does.
         """
-        UNITS[request] = now = self._clock()
+        UNITS[unit] = now = self._clock()
         view = self._view
         if view is None or now >= view.good_until:
             try:
                 return self.view()
             except BaseException:
-                del UNITS[request]
+                del UNITS[unit]
                 raise
         return view
 
@@ -137,6 +149,26 @@ class Gate:
         """Whether the database could be read when it was last tried, and not long ago."""
         return self.keeper.reaches_the_store
 
+    # -- For processes and their parts ---------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to watch, for a process that no request wakes. Waits for the first reading."""
+        self.view()
+
+    def retire(self) -> None:
+        """A clean end: let nobody by, sign off, stop watching. The next request begins anew."""
+        self.watcher.stop()
+        self._reset()
+
+    def subscribe(self, callback: Callable[[View], None]) -> None:
+        """Call *callback* whenever another mode or another change of the switch is known.
+
+        It is called after that took effect, in whichever thread learnt it, so it must not wait for
+        anything. What it raises is logged.
+        """
+        if callback not in self._subscribers:
+            self._subscribers.append(callback)
+
     # -- For those who know more ---------------------------------------------------------------
 
     @property
@@ -145,37 +177,60 @@ class Gate:
         view = self._view
         return None if view is None or _tells_nothing(view) else view.snapshot
 
+    def now(self) -> dt.datetime:
+        """The time of day by which the state is told: the database's, where it has a clock."""
+        reading = self._reading or _TIMELESS
+        return dt.datetime.fromtimestamp(self._clock() + reading.offset, dt.UTC)
+
+    def stance(self) -> Stance:
+        """What is known and done now."""
+        view = self.view() if self._view is not None else _UNKNOWN
+        with self._lock:
+            # Another thread may have brought a later view: what counts is that of the turn.
+            view = self._view or view
+            epoch = None if _tells_nothing(view) else view.snapshot.mark.epoch
+            return Stance(epoch, view.state.mode, self._turns)
+
     def install(self, snapshot: Snapshot, reading: Reading | None = None) -> View:
         """Make *snapshot* what this process knows, as far as *reading* allows."""
-        with self._lock:
+        with self._changing():
             if reading is not None:
                 self._take(reading)
             known = self.snapshot
             if known is not None and known == snapshot:
                 snapshot = known
-            view = self._view = self._resolved(snapshot)
+            view = self._resolved(snapshot)
+            self._show(view)
             self._known.set()
-            return view
+        return view
 
     def renew(self, reading: Reading) -> None:
         """What is known was read again, and is still true."""
-        with self._lock:
+        with self._changing():
             known = self.snapshot
             if known is not None:
                 self._take(reading)
-                self._view = self._resolved(known)
+                self._show(self._resolved(known))
 
     def obey(self, brake: Brake | None) -> None:
         """Let *brake*, an order given on this host, rule over what was read; ``None`` ends that.
 
         It was given because nothing can be read, so it needs no lease and no reading.
         """
-        with self._lock:
+        with self._changing():
             if brake == self._brake:
                 return
             self._brake = brake
-            self._view = self._resolved(self._view.snapshot if self._view else _UNKNOWN.snapshot)
+            snapshot = self._view.snapshot if self._view else _UNKNOWN.snapshot
+            self._show(self._resolved(snapshot))
             self._known.set()
+
+    def doubt(self) -> None:
+        """Let nobody by until something is read again; what was known is not forgotten."""
+        with self._changing():
+            view = self._view
+            if view is not None:
+                self._show(View(view.snapshot, _unknown_state(view.state.generation)))
 
     def admit_ignorance(self) -> None:
         """Nothing could be read: whoever waits for it need not wait any longer."""
@@ -198,10 +253,42 @@ class Gate:
 
     def after_fork(self) -> None:
         """In a child process: the watcher stayed behind in the parent, and so did its locks."""
-        UNITS.clear()
+        inflight.clear()
         self._reset()
 
     # -- Inside --------------------------------------------------------------------------------
+
+    def _prepare_thread(self) -> None:
+        self.keeper.registrar.name_sessions()
+        store.use_short_timeouts()
+
+    def _leave_thread(self) -> None:
+        try:
+            self.keeper.retire()
+        finally:
+            connections.close_all()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock; tell the subscribers afterwards if what they care for has changed."""
+        with self._lock:
+            before = self._view
+            yield
+            after = self._view
+        if after is None or (before is not None and _same_news(before, after)):
+            return
+        for callback in list(self._subscribers):
+            try:
+                callback(after)
+            except Exception:
+                logger.exception("Backsoon: %r failed.", callback)
+
+    def _show(self, view: View) -> None:
+        """Put *view* in force. Call with the lock held."""
+        known = self._view
+        if known is None or view.state.mode.severity < known.state.mode.severity:
+            self._turns += 1
+        self._view = view
 
     def _take(self, reading: Reading) -> None:
         if self._reading is not None:
@@ -212,9 +299,9 @@ class Gate:
 
     def _turn(self, view: View) -> View:
         """The moment has come at which the state changes by itself, or the lease has run out."""
-        with self._lock:
+        with self._changing():
             if self._view is view:  # else the watcher brought something newer meanwhile
-                self._view = self._resolved(view.snapshot)
+                self._show(self._resolved(view.snapshot))
             return self._view or view
 
     def _resolved(self, snapshot: Snapshot) -> View:
@@ -233,7 +320,7 @@ class Gate:
         if lease.holds(lease_end, now):
             good_until = min(good_until, lease_end)
         else:
-            state = State(Mode.CLOSED, Why.UNKNOWN, generation=state.generation)
+            state = _unknown_state(state.generation)
             good_until = lease.FOREVER
         known = self._view
         if known is not None and known.snapshot is snapshot and known.state == state:

@@ -19,8 +19,10 @@ from django.db import connections
 from . import brakes, conf, environment, lastknown, services, store
 from .clock import since_boot
 from .core import lease
+from .core.state import is_overdue
 from .core.vocabulary import Brake, Mode
 from .exceptions import BacksoonError, NotMigratedError, StoreUnavailableError
+from .registrar import Registrar, Stance
 from .snapshots import Mark, Snapshot
 from .store import Pulse
 
@@ -65,12 +67,22 @@ class Holder(Protocol):
     def admit_ignorance(self) -> None:
         """Nothing could be learnt: whoever waits for it need not wait any longer."""
 
+    def doubt(self) -> None:
+        """Let nobody by until something is read again."""
+
+    def stance(self) -> Stance:
+        """What is known and done at this moment."""
+
+    def now(self) -> dt.datetime:
+        """The time of day by which the state is told."""
+
 
 class Keeper:
     """Reads for a gate. One for each process."""
 
     def __init__(self, holder: Holder) -> None:
         self._holder = holder
+        self.registrar = Registrar()
         self._reading = threading.RLock()
         self._read_fully_at = lease.NEVER
         self._reached_at: float | None = None
@@ -85,6 +97,10 @@ class Keeper:
         self._unwritten = ""
         """Why what is known could not be written again, if it was tried."""
         self._kept: Snapshot | None = None
+        self._alarmed: int | None = None
+        """The closure about which somebody has raised the alarm."""
+        self._unalarmed = ""
+        """Why the alarm could not be raised, if it was tried."""
 
     @property
     def reaches_the_store(self) -> bool:
@@ -104,6 +120,12 @@ class Keeper:
             self._look()
             self._settle_brake()
             self._keep_copy()
+            self._look_for_overdue()
+            if not self.registrar.report(self._holder.stance()):
+                self._holder.doubt()
+                with self._reading:
+                    self._read()
+                self.registrar.report(self._holder.stance())
         except NotMigratedError:
             self._found_no_tables()
         except StoreUnavailableError as error:
@@ -127,7 +149,17 @@ class Keeper:
             self._reading.release()
         return True
 
+    def interval(self) -> float:
+        """Seconds until the next look."""
+        return self.registrar.interval(conf.current().poll)
+
+    def retire(self) -> None:
+        """The process ends: let nobody by, and sign off if nothing runs any more."""
+        self._holder.doubt()
+        self.registrar.retire()
+
     def _look(self) -> None:
+        self.registrar.enroll()
         known = self._holder.snapshot
         due = since_boot() - self._read_fully_at >= FULL_READING_SECONDS
         sent_at = since_boot()
@@ -141,6 +173,7 @@ class Keeper:
             self._read_all(sent_at, reading)
 
     def _read(self) -> None:
+        self.registrar.enroll()
         sent_at = since_boot()
         self._read_all(sent_at, _reading(sent_at, store.read_pulse().now))
 
@@ -200,6 +233,22 @@ class Keeper:
         if snapshot is not None and snapshot is not self._kept:
             lastknown.save(snapshot)
             self._kept = snapshot
+
+    def _look_for_overdue(self) -> None:
+        """See to it that somebody is alarmed about a closure that has lasted too long."""
+        known = self._holder.snapshot
+        if known is None or self._brake is not None or known.mark.epoch == self._alarmed:
+            return
+        if not is_overdue(known.policy, self._holder.now()):
+            return
+        try:
+            services.raise_alarm(known)
+        except BacksoonError as error:
+            if str(error) != self._unalarmed:  # told once: it is tried at every tick
+                self._unalarmed = str(error)
+                logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
+        else:
+            self._alarmed, self._unalarmed = known.mark.epoch, ""
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""

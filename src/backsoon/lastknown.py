@@ -180,7 +180,7 @@ def _decoded(payload: bytes) -> Snapshot:
 
 
 def _switch(*, mode: str, **others: Any) -> Switch:
-    moments = {name: moment(others.pop(name, None)) for name in _MOMENTS}
+    moments: dict[str, Any] = {name: moment(others.pop(name, None)) for name in _MOMENTS}
     return Switch(Mode(mode), **others, **moments)
 
 

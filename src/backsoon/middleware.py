@@ -20,14 +20,16 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from . import conf
 from .gate import gate
 from .http import answers, doorway, lookups, outage, sessions, strangers
-from .http.passage import Passage, give_pass_while_open
-from .inflight import UNITS, leave, leave_when_closed
+from .http.passage import Passage, give_pass_while_open, set_aside
+from .inflight import KEY, UNITS, leave, leave_when_closed, take_over
+from .registrar import set_kind
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
     from .gate import View
+    from .inflight import Counted
 
 GetResponse = Callable[["HttpRequest"], Any]
 
@@ -47,33 +49,39 @@ class MaintenanceModeMiddleware:
             markcoroutinefunction(self)
             # Django asks whether process_view is a coroutine function, and wraps it if not.
             self.process_view = self._aprocess_view
+        set_kind("asgi" if self.is_async else "wsgi")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer *request*."""
         if self.is_async:
             return self.__acall__(request)
         sessions.guard_user(request)
-        view = gate.enter(request)
-        if view.is_open:
-            ended = True
-            try:
+        unit = request.META.get(KEY, request)  # the guard's, which then also counts it out
+        view = gate.enter(unit)
+        ended = unit is request
+        try:
+            if view.is_open:
                 response: HttpResponseBase = self.get_response(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
-                if response.streaming:
-                    ended = False
-                    leave_when_closed(request, response)
-            finally:
-                if ended:
-                    UNITS.pop(request, None)
-            return response
-        leave(request)
-        return self._answer_while_closed(request, view)
+            else:
+                response = self._answer_while_closed(request, view, unit)
+            if ended and response.streaming:
+                ended = False
+                leave_when_closed(request, response)
+        finally:
+            # Nearly always it stands where it was counted in, and the rest can be spared.
+            if ended and UNITS.pop(request, None) is None:
+                leave(request)
+        return response
 
-    def _answer_while_closed(self, request: HttpRequest, view: View) -> HttpResponseBase:
+    def _answer_while_closed(
+        self, request: HttpRequest, view: View, unit: Counted
+    ) -> HttpResponseBase:
         if strangers.sent(request, view):
             return answers.refusal(request, view)
-        passage = Passage.enter(request, view, lookups.token_user(request))
+        set_aside(unit, view)
+        passage = Passage.enter(request, view, lookups.token_user(request), unit)
         if passage is None:
             return answers.refusal(request, view)
         with doorway.place(passage) as free:
@@ -88,33 +96,39 @@ class MaintenanceModeMiddleware:
         sessions.guard_user(request)
         if not gate.knows:
             await sync_to_async(gate.view)()  # the first reading may take its time
-        view = gate.enter(request)
-        if view.is_open:
-            ended = True
-            try:
+        unit = getattr(request, "scope", request.META).get(KEY, request)
+        view = gate.enter(unit)
+        ended = unit is request
+        try:
+            if view.is_open:
                 response: HttpResponseBase = await self.get_response(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
-                if response.streaming:
-                    ended = False
-                    leave_when_closed(request, response)
-            except asyncio.CancelledError:
-                # The client has gone. A sync view goes on in its thread all the same; what is
-                # asked of that thread now, it does when the view has ended.
+            else:
+                response = await self._aanswer_while_closed(request, view, unit)
+            if ended and response.streaming:
                 ended = False
-                await sync_to_async(leave)(request)
-                raise
-            finally:
-                if ended:
-                    UNITS.pop(request, None)
-            return response
-        leave(request)
-        return await self._aanswer_while_closed(request, view)
+                leave_when_closed(request, response)
+        except asyncio.CancelledError:
+            # The client has gone. A sync view goes on in its thread all the same; what is asked of
+            # that thread now, it does when the view has ended. The guard will not wait for that.
+            ended = False
+            take_over(request, unit)
+            await sync_to_async(leave)(request)
+            raise
+        finally:
+            # Nearly always it stands where it was counted in, and the rest can be spared.
+            if ended and UNITS.pop(request, None) is None:
+                leave(request)
+        return response
 
-    async def _aanswer_while_closed(self, request: HttpRequest, view: View) -> HttpResponseBase:
+    async def _aanswer_while_closed(
+        self, request: HttpRequest, view: View, unit: Counted
+    ) -> HttpResponseBase:
         if strangers.sent(request, view):
             return answers.refusal(request, view)
-        passage = Passage.enter(request, view, await lookups.atoken_user(request))
+        set_aside(unit, view)
+        passage = Passage.enter(request, view, await lookups.atoken_user(request), unit)
         if passage is None:
             return answers.refusal(request, view)
         async with doorway.aplace(passage) as free:

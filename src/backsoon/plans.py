@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
+from . import conf
 from .changes import Origin, Plan
-from .core.state import switch_mode
+from .core.state import is_overdue, opens_from, switch_mode
 from .core.vocabulary import Mode, Switch
+from .definitions import parse_moment
 from .editing import END_KEY, SWITCH_KEY, storable, stored
 from .models import Change
 from .snapshots import Entry, Snapshot
@@ -35,6 +39,10 @@ def plan_closure(
         "changed_by": origin.label,
         "reason": storable(reason),
         "open_at_end": open_at_end,
+        "cut_streams_at": None,
+        "run": {},
+        "opens_when_overdue": conf.current().open_when_overdue,
+        **limited(now, dt.timedelta(seconds=conf.current().max_closure)),
     }
     if mode is Mode.CLOSED and not keep_logins:
         plan.control["generation"] = next_generation(before.policy.generation, now)
@@ -58,8 +66,41 @@ def plan_switching(
         plan.action = Change.Action.SETTINGS
         if end is not None:
             plan.entries[END_KEY] = end
-    elif wanted is not None:
-        plan.entries[SWITCH_KEY] = wanted  # the row was broken, the switch stays where it is
+    else:
+        if wanted is not None:
+            plan.entries[SWITCH_KEY] = wanted  # the row was broken, the switch stays where it is
+        plan_timers(plan, before, now)
+
+
+def plan_timers(plan: Plan, before: Snapshot, now: dt.datetime) -> None:
+    """Give the closure a new number if what *plan* stores moves the moment at which it opens itself.
+
+    Else a worker that cannot be reached would open at the old moment, and its acknowledgement of
+    the old number would still say that it does not. An alarm that has been raised can be raised
+    again if the closure is not overdue any more.
+    """
+    policy = before.policy
+    switch = dataclasses.replace(
+        policy.switch,
+        open_at_end=plan.control.get("open_at_end", policy.switch.open_at_end),
+        overdue_at=plan.control.get("overdue_at", policy.switch.overdue_at),
+    )
+    end = plan.entries[END_KEY].value if END_KEY in plan.entries else None
+    ends_at = policy.ends_at if end is None else parse_moment(end) if end else None
+    after = dataclasses.replace(policy, switch=switch, ends_at=ends_at)
+    if opens_from(after) != opens_from(policy):
+        plan.control.setdefault("open_at_end", switch.open_at_end)
+    if is_overdue(policy, now) and not is_overdue(after, now):
+        plan.control["alarmed"] = False
+    if plan.control:
+        plan.action = plan.action or Change.Action.SETTINGS
+
+
+def limited(now: dt.datetime, longest: dt.timedelta | None) -> dict[str, Any]:
+    """After what time somebody is alarmed about the closure: zero for never, ``None`` as it is."""
+    if longest is None:
+        return {}
+    return {"overdue_at": now + longest if longest else None, "alarmed": False}
 
 
 def plan_opening(
@@ -77,6 +118,11 @@ def plan_opening(
         "changed_by": origin.label,
         "reason": storable(reason),
         "open_at_end": False,
+        "cut_streams_at": None,
+        "run": {},
+        "overdue_at": None,
+        "opens_when_overdue": False,
+        "alarmed": False,
     }
 
 
@@ -95,11 +141,26 @@ def plan_again(known: Snapshot, before: Snapshot) -> Plan:
             "changed_by": switch.by,
             "reason": switch.reason,
             "open_at_end": switch.open_at_end,
+            "overdue_at": switch.overdue_at,
+            "opens_when_overdue": switch.opens_when_overdue,
+            "alarmed": False,  # rather twice than never
             "generation": max(known.policy.generation, before.policy.generation),
             "epoch": max(known.mark.epoch, before.mark.epoch) + 1,
             "revision": max(known.mark.revision, before.mark.revision) + 1,
         },
     )
+
+
+def particulars(
+    now: dt.datetime, cut_streams_after: float | None, run: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a closure may have besides: when streams are cut (seconds from *now*), and for what."""
+    control: dict[str, Any] = {}
+    if cut_streams_after is not None:
+        control["cut_streams_at"] = now + dt.timedelta(seconds=cut_streams_after)
+    if run is not None:
+        control["run"] = dict(run)
+    return control
 
 
 def amended(

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from . import store
+from . import conf, store
 from .braking import Fate, merge_brake, pull_brake
 from .changes import CODE, Origin, Outcome, Plan, carry_out, overtaken, record, settings_overtaken
 from .core.state import resolve_state
@@ -34,16 +34,21 @@ from .editing import (
 )
 from .exceptions import ConflictError, InvalidSettingError
 from .models import Change, SystemSetting
+from .overdue import extended, raise_alarm, too_long
 from .plans import (
     amended,
+    limited,
     next_generation,
+    particulars,
     plan_again,
     plan_closure,
     plan_opening,
     plan_switching,
+    plan_timers,
 )
 from .signals import committed
 from .snapshots import Entry, Mark, Snapshot
+from .waiting import assume_dead, fence, quiet, require_no_transaction
 
 __all__ = [
     "CODE",
@@ -56,8 +61,11 @@ __all__ = [
     "Origin",
     "Outcome",
     "adopt_outside_change",
+    "assume_dead",
     "close_site",
     "current_state",
+    "extend_closure",
+    "fence",
     "init_defaults",
     "is_later",
     "maintenance",
@@ -65,6 +73,7 @@ __all__ = [
     "next_generation",
     "open_site",
     "pull_brake",
+    "raise_alarm",
     "reassert",
     "save_settings",
 ]
@@ -83,6 +92,10 @@ def close_site(
     keep_logins: bool = False,
     open_at_end: bool = False,
     expected: Mark | None = None,
+    wait: float | None = None,
+    cut_streams_after: float | None = None,
+    run: Mapping[str, Any] | None = None,
+    longest: dt.timedelta | None = None,
 ) -> Outcome:
     """Close the site, or make it read-only, until somebody opens it.
 
@@ -90,14 +103,26 @@ def close_site(
     end that visitors are told, and with *open_at_end* also a timer. Ordinary logins end unless
     *keep_logins*. Closing a closed site changes only what is given and is no new closure.
 
+    With *wait* it returns as soon as no ordinary unit runs any more, in any process, and waits for
+    that so many seconds at most. The request that asks for it would wait for itself, unless it is
+    set apart first (:func:`backsoon.inflight.set_apart`). *cut_streams_after* so many seconds the
+    streams of ordinary visitors are ended. *run* tells for which command the site is closed.
+    *longest*, from now, is after what time somebody is alarmed about it, instead of
+    ``BACKSOON["MAX_CLOSURE"]``; zero means never.
+
     Raises :class:`InvalidSettingError`, :class:`ConflictError` when *expected* is given and
-    somebody else switched since, and :class:`StoreUnavailableError` when nothing was written.
+    somebody else switched since, :class:`StoreUnavailableError` when nothing was written, and
+    :class:`NotQuietError` when the site is closed and something may still run.
     """
     if mode is Mode.OPEN:
         raise ValueError("use open_site() to open")
     if open_at_end and until is None:
         raise InvalidSettingError({END_KEY: [_("Opening at the end needs an end.")]})
     cleaned = clean_given(message, until)
+    if longest is not None and not dt.timedelta(0) <= longest <= conf.LONGEST_CLOSURE:
+        raise InvalidSettingError({SWITCH_KEY: [too_long()]})
+    if wait is not None:
+        require_no_transaction()
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
         plan = Plan(entries=differing(before, cleaned))
@@ -108,22 +133,57 @@ def close_site(
         else:
             plan.control = amended(before.policy.switch, until, open_at_end, reason)
             plan.action = Change.Action.SETTINGS
+        plan.control |= particulars(now, cut_streams_after, run) | limited(now, longest)
+        if plan.action == Change.Action.SETTINGS:
+            plan_timers(plan, before, now)
         return plan
 
-    return _switch(plan, origin, reason, expected)
+    return quiet(_switch(plan, origin, reason, expected), wait)
 
 
-def open_site(*, origin: Origin = CODE, reason: str = "", expected: Mark | None = None) -> Outcome:
+def open_site(
+    *,
+    origin: Origin = CODE,
+    reason: str = "",
+    expected: Mark | None = None,
+    wait: float | None = None,
+) -> Outcome:
     """Open the site. The expected end is forgotten: it belonged to the closure that ends.
 
-    Opening an open site changes nothing. Raises as :func:`close_site`.
+    With *wait* it returns as soon as every worker knows, after so many seconds at most. Opening an
+    open site changes nothing. Raises as :func:`close_site`.
     """
+    if wait is not None:
+        require_no_transaction()
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
         plan = Plan()
         if before.policy.switch.mode is not Mode.OPEN or before.changed_outside:
             plan_opening(plan, before, now, origin, reason)
         return plan
+
+    return quiet(_switch(plan, origin, reason, expected), wait, opened=True)
+
+
+def extend_closure(
+    length: dt.timedelta,
+    *,
+    origin: Origin = CODE,
+    reason: str = "",
+    expected: Mark | None = None,
+) -> Outcome:
+    """Let a closure by hand last *length* longer before anybody is alarmed about it.
+
+    Longer than it was meant to last until now; from now on, if that time has passed already or
+    there was none. A later expected end does the same, and tells visitors. The closure gets a new
+    number, so whoever waits for it has to begin anew.
+
+    Raises :class:`InvalidSettingError` when the site is not closed by hand, or the time is too
+    long; else as :func:`close_site`.
+    """
+
+    def plan(before: Snapshot, now: dt.datetime) -> Plan:
+        return extended(before, now, length)
 
     return _switch(plan, origin, reason, expected)
 

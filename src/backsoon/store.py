@@ -19,11 +19,14 @@ from django.utils.connection import ConnectionDoesNotExist
 from . import conf, limits
 from .core.vocabulary import Mode
 from .definitions import Definition
-from .exceptions import NotMigratedError, StoreUnavailableError
-from .models import Maintenance, SystemSetting
+from .exceptions import NotMigratedError, OutdatedTablesError, StoreUnavailableError
+from .models import Maintenance, SystemSetting, Worker
 from .snapshots import Entry, Mark, Snapshot, snapshot_of
 
 logger = logging.getLogger("backsoon")
+
+_UNKNOWN_TO_SQL = (OperationalError, ProgrammingError)
+"""What databases call it that a table or a column is not there."""
 
 _OWN = "_backsoon_own"
 """Attribute of the connections that :func:`use_short_timeouts` made."""
@@ -60,9 +63,14 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except (DatabaseError, InterfaceError, ConnectionDoesNotExist) as error:
-        if isinstance(error, (OperationalError, ProgrammingError)) and _tables_are_missing():
+        missing = _missing_tables() if isinstance(error, _UNKNOWN_TO_SQL) else set()
+        if Maintenance._meta.db_table in missing:
             raise NotMigratedError(
                 "The tables of Backsoon do not exist yet. Run: manage.py migrate"
+            ) from error
+        if missing:
+            raise OutdatedTablesError(
+                "The tables of Backsoon are those of an earlier version. Run: manage.py migrate"
             ) from error
         raise StoreUnavailableError(str(error).strip() or type(error).__name__) from error
 
@@ -78,7 +86,7 @@ def read_pulse() -> Pulse:
     Raises :class:`StoreUnavailableError`.
     """
     with translated_errors(), bounded():
-        columns = ["epoch", "revision", "mode", *([Now()] if _has_a_clock() else [])]
+        columns = ["epoch", "revision", "mode", *([Now()] if has_a_clock() else [])]
         row = _control_rows().values_list(*columns).first()
     if not row:
         return Pulse()
@@ -86,7 +94,8 @@ def read_pulse() -> Pulse:
     return Pulse(Mark(epoch, revision), mode, now[0] if now else None)
 
 
-def _has_a_clock() -> bool:
+def has_a_clock() -> bool:
+    """Whether the database tells the time, its own and in UTC for sure."""
     return connections[alias()].vendor == "postgresql" and django_settings.USE_TZ
 
 
@@ -131,6 +140,14 @@ def swap_control(seen: Mark, **changes: Any) -> bool:
     """
     changes.setdefault("epoch", seen.epoch + 1)
     return _update_control({"epoch": seen.epoch}, **changes)
+
+
+def claim_alarm(seen: Mark) -> bool:
+    """Note that the alarm about the closure is raised; false when somebody was faster, or switched.
+
+    Takes the write lock of the transaction.
+    """
+    return _update_control({"epoch": seen.epoch, "alarmed": False}, alarmed=True)
 
 
 def bump_revision() -> None:
@@ -220,18 +237,21 @@ def _control_rows() -> Any:
     return Maintenance.objects.using(alias()).filter(pk=Maintenance.ONLY_PK)
 
 
-def _tables_are_missing() -> bool:
-    """Whether the database answers and lacks our tables."""
+def _missing_tables() -> set[str]:
+    """Which of our tables the database lacks; none if it does not answer.
+
+    The newest of them tells whether those are all there that this version needs.
+    """
     connection = connections[alias()]
     if connection.in_atomic_block:
-        return False  # a failed transaction answers nothing; its caller will see the true error
+        return set()  # a failed transaction answers nothing; its caller will see the true error
     if connection.connection is None:
-        return False  # it could not be reached; trying again would double the wait for nothing
+        return set()  # it could not be reached; trying again would double the wait for nothing
     try:
         tables = connection.introspection.table_names()
     except Exception:  # noqa: BLE001  (whatever happens here, the database did not answer)
-        return False
-    return Maintenance._meta.db_table not in tables
+        return set()
+    return {Maintenance._meta.db_table, Worker._meta.db_table} - set(tables)
 
 
 def utc_now() -> dt.datetime:

@@ -82,7 +82,7 @@ def test_without_a_database_nothing_is_made_and_the_exit_code_is_5() -> None:
 
 
 def test_before_migrating_it_says_to_migrate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backsoon.store._tables_are_missing", lambda: True)
+    monkeypatch.setattr("backsoon.store._missing_tables", lambda: {"backsoon_maintenance"})
     with failing_database("no such table: backsoon_maintenance"):
         result = init()
     assert result.code == 5

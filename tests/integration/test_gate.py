@@ -46,6 +46,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Gate:
     monkeypatch.setattr(environment, "in_test_environment", lambda: False)
     one = Gate()
     monkeypatch.setattr(one.watcher, "start", one.keeper.look)  # the first tick, in this thread
+    monkeypatch.setattr(one.keeper.registrar, "enroll", lambda: None)  # it has no database
     monkeypatch.setattr(gate_module, "FIRST_READING_SECONDS", 0.0)
     return one
 

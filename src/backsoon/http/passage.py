@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from backsoon.core.decision import NEED_USER, Admit, Refuse, decide
+from backsoon import inflight
+from backsoon.core.decision import NEED_USER, Admit, Reason, Refuse, decide
 from backsoon.core.vocabulary import Mode, UserKind
 from backsoon.exceptions import LoginRefusedError
 from backsoon.gate import gate
@@ -40,6 +41,8 @@ class Passage:
     """What was found out about one request, and what became of it."""
 
     view: View
+    unit: Any
+    """Under what the request is counted."""
     kind: UserKind = UserKind.UNKNOWN
     user: Any = None
     at_door: bool = False
@@ -54,17 +57,21 @@ class Passage:
     """What is in force until then (see :mod:`backsoon.http.doorway`)."""
 
     @classmethod
-    def enter(cls, request: HttpRequest, view: View, found: Found) -> Passage | None:
+    def enter(
+        cls, request: HttpRequest, view: View, found: Found, unit: Any
+    ) -> Passage | None:
         """Begin the way down the stack, or ``None`` when the request is refused at once."""
         try:
-            return cls._enter(request, view, found)
+            return cls._enter(request, view, found, unit)
         except Exception:
             # A URL configuration that cannot be imported, for one: while closed that is no 500.
             logger.exception("Backsoon: a request could not be judged, so it was refused.")
             return None
 
     @classmethod
-    def _enter(cls, request: HttpRequest, view: View, found: Found) -> Passage | None:
+    def _enter(
+        cls, request: HttpRequest, view: View, found: Found, unit: Any
+    ) -> Passage | None:
         if facts.is_own_page(request) and view.state.mode is Mode.CLOSED:
             return None
         kind, user = found
@@ -76,7 +83,7 @@ class Passage:
         at_door = facts.is_door(known.method, request.path_info)
         if at_door and view.state.mode is Mode.CLOSED and not gate.store_is_reachable:
             return None
-        passage = cls(view, kind, user, at_door=at_door)
+        passage = cls(view, unit, kind=kind, user=user, at_door=at_door)
         # Layers below us like to know the user as well. Without a session there is none to ask for.
         brings_session = settings.SESSION_COOKIE_NAME in request.COOKIES
         is_closed = view.state.mode is Mode.CLOSED
@@ -99,6 +106,8 @@ class Passage:
             return True
         self.admitted = answer if isinstance(answer, Admit) else None
         self.refused = self.admitted is None
+        if self.admitted is not None and self.admitted.reason is not Reason.READ_ONLY_SAFE:
+            inflight.set_apart(self.unit)
         return False
 
     def judge(
@@ -168,6 +177,18 @@ class Passage:
         if self.user is None and not self.failed:
             self.kind, self.user = lookups.session_user(request)
         return self.user if self.kind is UserKind.ADMINISTRATOR else None
+
+
+def set_aside(unit: Any, view: View) -> None:
+    """Count *unit* among those that go down the stack while the site is not open.
+
+    Who goes down a closed site has not been let by yet; what only reads is let by a read-only one
+    as an ordinary visitor, until it is judged otherwise.
+    """
+    if view.state.mode is Mode.CLOSED:
+        inflight.set_apart(unit)
+    else:
+        inflight.set_reading(unit)
 
 
 def _is_in_vain() -> bool:
