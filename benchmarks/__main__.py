@@ -24,6 +24,7 @@ from benchmarks import (
     services,
     switching,
     throughput,
+    waiting,
 )
 from benchmarks.crew import ROOT, Place, Rounds, log
 from benchmarks.findings import Section
@@ -70,6 +71,7 @@ def measurements(
         "closed": lambda: closed_site.measure(place, effort.rounds, effort.closed_alternatives),
         "throughput": lambda: throughput.measure(place, effort.load),
         "switching": lambda: switching.measure(place, effort.switches),
+        "waiting": lambda: waiting.measure(place, (effort.switches + 1) // 2),
         "memory": lambda: memory.measure(place, effort.processes),
         "growth": lambda: growth.measure(place, effort.rounds, effort.size),
         "polling": lambda: polling.measure(place, there, effort.readings, 5),

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.findings import Section, Table
 
-ORDER = ("open", "closed", "throughput", "switching", "memory", "growth", "polling")
+ORDER = ("open", "closed", "throughput", "switching", "waiting", "memory", "growth", "polling")
 
 
 def as_json(machine: Mapping[str, str], sections: Iterable[Section]) -> str:

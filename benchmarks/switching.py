@@ -6,8 +6,8 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -73,11 +73,8 @@ def measure(place: Place, switches: int) -> Section:
         limit = MOST_SECONDS_WOKEN if name != "polling alone" else POLL + MOST_SECONDS_BEYOND_POLL
         target = f"p99 ≤ {duration(limit)}"
         what = f"A change until the last of 4 workers refuses, {name}"
-        missing = [service for service in ("postgresql", "redis") if service not in place.services]
-        needed = ["postgresql", *(["redis"] if "REDIS_URL" in settings else [])]
-        absent = [service for service in needed if service in missing]
-        if absent:
-            reason = f"no {' and no '.join(absent)} to be had"
+        reason = lacking(place, settings)
+        if reason:
             section.left_out.append(f"{what} ({reason})")
             section.findings.append(Finding(what, target, reason, None))
             continue
@@ -109,27 +106,19 @@ def measure(place: Place, switches: int) -> Section:
     return section
 
 
+def lacking(place: Place, settings: Mapping[str, Any]) -> str:
+    """Why this cannot be measured here; empty when it can."""
+    needed = ["postgresql", *(["redis"] if "REDIS_URL" in settings else [])]
+    absent = [service for service in needed if service not in place.services]
+    return f"no {' and no '.join(absent)} to be had" if absent else ""
+
+
 def _delays(
     place: Place, settings: Mapping[str, Any], switches: int, longest_wait: float
 ) -> list[Delay]:
     """How long each of *switches* took, from before the change was written."""
-    own = {"POLL": POLL, **settings}
-    if "REDIS_URL" in own:
-        own["REDIS_URL"] = place.services["redis"]
-    alternative = replace(
-        known.BACKSOON, database="postgresql", conn_max_age=600, settings={"BACKSOON": own}
-    )
-    site = place.site(alternative)
-    with ExitStack() as stack:
-        operator = stack.enter_context(place.worker(alternative, site))
-        operator.ask("open")
-        visitors = []
-        for kind in (*STYLE, *STYLE):
-            application = f"benchmarks.site.applications:{STYLE[kind]}"
-            starting = python_server(
-                kind, application, environment(site), place.directory, pinned=False
-            )
-            visitors.append(Visitor(stack.enter_context(starting)))
+    with site_of_four(place, settings) as (operator, servers):
+        visitors = [Visitor(server) for server in servers]
         for visitor in visitors:
             visitor.start()
         try:
@@ -143,6 +132,31 @@ def _delays(
                 visitor.ended = True
             for visitor in visitors:
                 visitor.join(PATIENCE)
+
+
+@contextmanager
+def site_of_four(
+    place: Place, settings: Mapping[str, Any]
+) -> Iterator[tuple[Crewman, list[Server]]]:
+    """An operator's process, and four servers with one worker each on one PostgreSQL."""
+    own = {"POLL": POLL, **settings}
+    if "REDIS_URL" in own:
+        own["REDIS_URL"] = place.services["redis"]
+    alternative = replace(
+        known.BACKSOON, database="postgresql", conn_max_age=600, settings={"BACKSOON": own}
+    )
+    site = place.site(alternative)
+    with ExitStack() as stack:
+        operator = stack.enter_context(place.worker(alternative, site))
+        operator.ask("open")
+        servers = []
+        for kind in (*STYLE, *STYLE):
+            application = f"benchmarks.site.applications:{STYLE[kind]}"
+            starting = python_server(
+                kind, application, environment(site), place.directory, pinned=False
+            )
+            servers.append(stack.enter_context(starting))
+        yield operator, servers
 
 
 def _one(operator: Crewman, visitors: list[Visitor], pause: float) -> Delay:

@@ -241,6 +241,14 @@ class Worker:
         services.close_site() if close else services.open_site()
         return {"begun": begun, "done": time.monotonic()}
 
+    def wait(self, close: bool) -> dict[str, Any]:
+        """Switch and wait until every worker has said that it knows; how long both took."""
+        from backsoon import services
+
+        begun = time.monotonic()
+        services.close_site(wait=30) if close else services.open_site(wait=30)
+        return {"seconds": time.monotonic() - begun}
+
     def _switch(self, close: bool) -> dict[str, Any]:
         from django.apps import apps
 
