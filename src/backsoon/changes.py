@@ -148,9 +148,16 @@ def _difference(
         timer = before.policy.switch.open_at_end
         if timer != plan.control.get("open_at_end", timer):
             old["open_at_end"], new["open_at_end"] = timer, not timer
+        if "overdue_at" in plan.control and plan.action == Change.Action.SETTINGS:
+            old["overdue_at"], new["overdue_at"] = _limit(before), _limit(after)
         if "generation" in plan.control:
             new["logins"] = "ended"
     return old, new | plan.remarks
+
+
+def _limit(snapshot: Snapshot) -> str:
+    moment = snapshot.policy.switch.overdue_at
+    return moment.isoformat() if moment is not None else ""
 
 
 def record(

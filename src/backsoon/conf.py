@@ -7,6 +7,7 @@ a server without running the checks gets the same list as ``ImproperlyConfigured
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,9 @@ from .core.matching import Network, PathPattern, parse_network, parse_pattern
 SETTING = "BACKSOON"
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+LONGEST_CLOSURE = dt.timedelta(days=365)
+"""What MAX_CLOSURE and an extension may be at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,9 @@ class Settings:
     redis_url: str = ""
     state_dir: str = ""
     outage_page: bool = False
+    max_closure: float = 24 * 3600.0
+    """Seconds; 0 for no limit."""
+    open_when_overdue: bool = False
 
 
 class _Wrong(Exception):
@@ -156,6 +163,18 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.05 <= value <= 60:
         raise _Wrong(f"{value!r} is not a number of seconds", "Set it to between 0.05 and 60.")
     return float(value)
+
+
+def _length(value: Any) -> float:
+    seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise _Wrong(f"{value!r} is no length of time", "Give seconds, or a timedelta.")
+    if seconds != 0 and not 1 <= seconds <= LONGEST_CLOSURE.total_seconds():  # NaN is not, either
+        raise _Wrong(
+            f"{value!r} is out of range",
+            f"Set it to between a second and {LONGEST_CLOSURE.days} days, or to 0 for no limit.",
+        )
+    return float(seconds)
 
 
 def _redis_url(value: Any) -> str:
@@ -257,6 +276,8 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "REDIS_URL": _redis_url,
     "STATE_DIR": _directory,
     "OUTAGE_PAGE": _flag,
+    "MAX_CLOSURE": _length,
+    "OPEN_WHEN_OVERDUE": _flag,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

@@ -19,7 +19,7 @@ from django.db import connections
 from . import brakes, conf, environment, lastknown, services, store
 from .clock import since_boot
 from .core import lease
-from .core.state import is_overdue
+from .core.state import overdue_from
 from .core.vocabulary import Brake, Mode
 from .exceptions import BacksoonError, NotMigratedError, StoreUnavailableError
 from .registrar import Registrar, Stance
@@ -97,8 +97,8 @@ class Keeper:
         self._unwritten = ""
         """Why what is known could not be written again, if it was tried."""
         self._kept: Snapshot | None = None
-        self._alarmed: int | None = None
-        """The closure about which somebody has raised the alarm."""
+        self._alarmed: tuple[int, dt.datetime] | None = None
+        """The closure, and its longest time, about which somebody has raised the alarm."""
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
 
@@ -120,12 +120,12 @@ class Keeper:
             self._look()
             self._settle_brake()
             self._keep_copy()
-            self._look_for_overdue()
             if not self.registrar.report(self._holder.stance()):
                 self._holder.doubt()
                 with self._reading:
                     self._read()
                 self.registrar.report(self._holder.stance())
+            self._look_for_overdue()
         except NotMigratedError:
             self._found_no_tables()
         except StoreUnavailableError as error:
@@ -237,9 +237,12 @@ class Keeper:
     def _look_for_overdue(self) -> None:
         """See to it that somebody is alarmed about a closure that has lasted too long."""
         known = self._holder.snapshot
-        if known is None or self._brake is not None or known.mark.epoch == self._alarmed:
+        if known is None or self._brake is not None:
             return
-        if not is_overdue(known.policy, self._holder.now()):
+        overdue_at = overdue_from(known.policy)
+        if overdue_at is None or self._holder.now() < overdue_at:
+            return
+        if self._alarmed == (known.mark.epoch, overdue_at):
             return
         try:
             services.raise_alarm(known)
@@ -248,7 +251,7 @@ class Keeper:
                 self._unalarmed = str(error)
                 logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
         else:
-            self._alarmed, self._unalarmed = known.mark.epoch, ""
+            self._alarmed, self._unalarmed = (known.mark.epoch, overdue_at), ""
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""
@@ -312,6 +315,7 @@ class Keeper:
         self._reachable = False
         if known is None:
             self._holder.admit_ignorance()
+        self._holder.stance()  # the lease may have run out, which is news for those who subscribed
 
     def _recall(self) -> Snapshot | None:
         """A process that was born while the database is away believes what the host knew last.

@@ -73,7 +73,7 @@ def plan_switching(
 
 
 def plan_timers(plan: Plan, before: Snapshot, now: dt.datetime) -> None:
-    """Give the closure a new number if what *plan* stores moves the moment at which it opens itself.
+    """Give the closure a new number if *plan* moves the moment at which it opens by itself.
 
     Else a worker that cannot be reached would open at the old moment, and its acknowledgement of
     the old number would still say that it does not. An alarm that has been raised can be raised

@@ -4,6 +4,10 @@
 ``change`` (:class:`backsoon.models.Change`), ``before`` and ``after``
 (:class:`backsoon.core.vocabulary.State`). Receivers that fail are logged and stop nothing.
 
+``closure_overdue`` is sent once when a closure by hand has lasted too long, in the process that
+noticed it first, with ``change`` (the row of the history), ``state`` (what was true until then) and
+``opens`` (whether the site has opened for that reason). Receivers that fail are logged.
+
 ``page_broken`` is sent when the page's template could not be rendered and the built-in page was
 served instead, with ``error`` (the exception).
 
@@ -13,5 +17,6 @@ served instead, with ``error`` (the exception).
 from django.dispatch import Signal
 
 state_changed = Signal()
+closure_overdue = Signal()
 page_broken = Signal()
 committed = Signal()

@@ -16,7 +16,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.connection import ConnectionDoesNotExist
 
-from . import conf, limits
+from . import conf, environment, limits
 from .core.vocabulary import Mode
 from .definitions import Definition
 from .exceptions import NotMigratedError, OutdatedTablesError, StoreUnavailableError
@@ -213,6 +213,38 @@ def use_short_timeouts() -> None:
         options["read_timeout"] = 1
     connections[name] = connection
     setattr(connection, _OWN, True)
+
+
+class Patience:
+    """A connection of its own for somebody who waits, but not for a database that hangs.
+
+    Only within :meth:`limited` it stands in for the thread's usual one.
+    """
+
+    def __init__(self) -> None:
+        self._own: Any = None
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Wait for nothing longer than the watcher does."""
+        if environment.in_test_environment():
+            yield  # what tests write is seen by their own connection alone
+            return
+        name = alias()
+        usual = connections[name]
+        if self._own is None:
+            use_short_timeouts()
+            self._own = connections[name]
+        connections[name] = self._own
+        try:
+            yield
+        finally:
+            connections[name] = usual
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._own is not None:
+            self._own.close()
 
 
 @contextmanager

@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 from backsoon.core.state import (
     DEFAULT_RETRY_SECONDS,
     LONGEST_RETRY_SECONDS,
+    OVERDUE_GRACE,
+    is_overdue,
+    opens_from,
+    overdue_from,
     resolve_state,
     retry_after,
 )
@@ -294,3 +298,97 @@ def test_a_client_waits_through_the_hour_that_comes_twice() -> None:
     now = dt.datetime(2026, 10, 25, 2, 59, tzinfo=PARIS, fold=0)
     until = dt.datetime(2026, 10, 25, 3, 0, tzinfo=PARIS)
     assert retry_after(State(Mode.CLOSED, Why.WINDOW, until=until), now) == 3660
+
+
+# -- A closure that lasts too long -------------------------------------------------------------
+
+
+@given(bases, schedules, modes, ends, ends, st.booleans(), st.booleans(), zones)
+@settings(max_examples=25, deadline=None)
+def test_a_forgotten_closure_is_overdue_and_open_at_the_very_minute(
+    base: dt.datetime,
+    schedule: Schedule,
+    mode: Mode,
+    end: int | None,
+    limit: int | None,
+    timer: bool,
+    opens: bool,
+    zone: dt.tzinfo,
+) -> None:
+    overdue_at = None if limit is None else moment(base, limit, zone)
+    policy = policy_of(base, mode, end, zone, timer)
+    switch = replace(policy.switch, overdue_at=overdue_at, opens_when_overdue=opens)
+    policy = replace(policy, switch=switch)
+    windows = [span.window(base, words) for span, words in schedule]
+    line = [resolve_state(policy, windows, moment(base, m, zone)) for m in range(HORIZON)]
+    for minute, state in enumerate(line):
+        timed_out = timer and end is not None and end <= minute
+        too_long = (
+            mode is not Mode.OPEN
+            and limit is not None
+            and limit <= minute
+            and (end is None or (end + 60 <= minute and not timer))
+        )
+        by_hand = Mode.OPEN if timed_out or (too_long and opens) else mode
+        planned = severest([s.mode for s, _words in schedule if s.covers(minute)])
+        assert state.mode is severest([by_hand, planned])
+        assert state.overdue is (too_long and by_hand is not Mode.OPEN)
+        for later in range(minute + 1, HORIZON):
+            if state.next_change is not None and state.next_change <= moment(base, later):
+                break
+            assert line[later] == state
+
+
+def overdue_at_noon(**values: object) -> Policy:
+    switch = Switch(Mode.CLOSED, since=NOON - 24 * HOUR, overdue_at=NOON)
+    return Policy(replace(switch, **values))  # type: ignore[arg-type]
+
+
+def test_an_overdue_closure_stays_closed_unless_it_was_meant_to_open() -> None:
+    state = resolve_state(overdue_at_noon(), [], NOON)
+    assert (state.mode, state.overdue, state.overdue_at) == (Mode.CLOSED, True, NOON)
+    assert resolve_state(overdue_at_noon(opens_when_overdue=True), [], NOON).is_open
+
+
+def test_the_moment_of_the_alarm_is_the_next_change() -> None:
+    before = resolve_state(overdue_at_noon(), [], NOON - MINUTE)
+    assert (before.overdue, before.overdue_at, before.next_change) == (False, NOON, NOON)
+    assert resolve_state(overdue_at_noon(), [], NOON).next_change is None
+
+
+def test_a_read_only_site_is_overdue_as_a_closed_one_is() -> None:
+    assert resolve_state(overdue_at_noon(mode=Mode.READ_ONLY), [], NOON).overdue
+
+
+def test_an_open_site_is_never_overdue_whatever_was_stored() -> None:
+    state = resolve_state(overdue_at_noon(mode=Mode.OPEN), [], NOON)
+    assert (state.overdue, state.overdue_at, state.next_change) == (False, None, None)
+
+
+def test_a_window_alone_is_never_overdue() -> None:
+    state = resolve_state(Policy(), [Window(NOON - 100 * HOUR)], NOON)
+    assert (state.mode, state.overdue, state.overdue_at) == (Mode.CLOSED, False, None)
+
+
+def test_who_promised_visitors_a_later_end_is_not_alarmed_before() -> None:
+    policy = replace(overdue_at_noon(), ends_at=NOON + 5 * HOUR)
+    assert overdue_from(policy) == NOON + 5 * HOUR + OVERDUE_GRACE
+    assert not is_overdue(policy, NOON + 5 * HOUR)
+    earlier = replace(overdue_at_noon(), ends_at=NOON - 5 * HOUR)
+    assert overdue_from(earlier) == NOON
+
+
+def test_a_closure_that_opens_at_its_end_never_alarms_anybody() -> None:
+    policy = replace(overdue_at_noon(open_at_end=True), ends_at=NOON + 100 * HOUR)
+    assert overdue_from(policy) is None
+    assert opens_from(policy) == NOON + 100 * HOUR
+
+
+def test_an_end_at_the_end_of_the_calendar_is_no_fault() -> None:
+    last = dt.datetime.max.replace(tzinfo=dt.UTC)
+    assert overdue_from(replace(overdue_at_noon(), ends_at=last)) == last
+
+
+def test_a_limit_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="overdue_at must be an aware datetime"):
+        Switch(overdue_at=NOON.replace(tzinfo=None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,11 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("STATE_DIR", Path("/var/lib/site"), "/var/lib/site"),
     ("STATE_DIR", "", ""),
     ("OUTAGE_PAGE", True, True),
+    ("MAX_CLOSURE", 0, 0.0),
+    ("MAX_CLOSURE", 3600, 3600.0),
+    ("MAX_CLOSURE", dt.timedelta(days=365), 365 * 86400.0),
+    ("MAX_CLOSURE", dt.timedelta(), 0.0),
+    ("OPEN_WHEN_OVERDUE", True, True),
 ]
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -142,6 +148,14 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("STATE_DIR", Path(), "not absolute", "BASE_DIR / 'var'"),
     ("STATE_DIR", None, "not a path", "directory on this host"),
     ("OUTAGE_PAGE", "yes", "neither True nor False", "True or False"),
+    ("MAX_CLOSURE", "24h", "no length of time", "seconds, or a timedelta"),
+    ("MAX_CLOSURE", None, "no length of time", "seconds, or a timedelta"),
+    ("MAX_CLOSURE", True, "no length of time", "seconds, or a timedelta"),
+    ("MAX_CLOSURE", -1, "out of range", "0 for no limit"),
+    ("MAX_CLOSURE", 0.5, "out of range", "0 for no limit"),
+    ("MAX_CLOSURE", float("nan"), "out of range", "0 for no limit"),
+    ("MAX_CLOSURE", dt.timedelta(days=366), "out of range", "365 days"),
+    ("OPEN_WHEN_OVERDUE", 1, "neither True nor False", "True or False"),
 ]
 
 

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from backsoon import store
 from backsoon.core.vocabulary import Mode
 from backsoon.definitions import BY_KEY, languages, parse_moment
-from backsoon.models import Change, SettingType
+from backsoon.models import Change, SettingType, Worker
 
 from . import times
 from .status import may_see_history
@@ -36,10 +36,34 @@ else:
 logger = logging.getLogger("backsoon")
 
 
+class WhenFilter(admin.DateFieldListFilter):
+    """Django says "By" and the title, which none of the columns is a word for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("time")
+
+
+class WhatFilter(admin.ChoicesFieldListFilter):
+    """By what was done."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("action")
+
+
+class FromWhereFilter(admin.ChoicesFieldListFilter):
+    """By the channel."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("origin")
+
+
 class WhoFilter(admin.SimpleListFilter):
     """By the name that was kept; Django's own filter draws a link without text for none."""
 
-    title = gettext_lazy("who")
+    title = gettext_lazy("person")
     parameter_name = "who"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -62,7 +86,9 @@ class HistoryAdmin(_ModelAdmin):
 
     list_display = ("when", "who", "what", "from_where", "reason_in_short", "summary")
     list_display_links = ("when",)
-    list_filter = ("at", "action", "channel", WhoFilter)
+    list_filter = (
+        ("at", WhenFilter), ("action", WhatFilter), ("channel", FromWhereFilter), WhoFilter,
+    )  # fmt: skip
     search_fields = ("actor_name", "reason")
     list_per_page = 50
     fields = ("when_in_full", "who", "what", "from_where", "reason_in_full", "epoch", "comparison")
@@ -236,6 +262,11 @@ def _label(place: str) -> str:
         "made": _("Settings made"),
         "open_at_end": _("Opens by itself at the end"),
         "local": _("On one host"),
+        "overdue_at": _("Overdue from"),
+        "opens_when_overdue": _("Opens when overdue"),
+        "worker": _("Worker"),
+        "where": _("Where it ran"),
+        "how": _("How it ended"),
     }
     if place in special:
         return special[place]
@@ -254,6 +285,10 @@ def _words(place: str, value: Any) -> str:
         return next((word for mode, word in modes.items() if mode == value), str(value))
     if place == "logins" and value == "ended":
         return _("ended")
+    if place == "overdue_at":
+        return _moment(str(value))
+    if place == "how":
+        return str(dict(Worker.Ending.choices).get(value, value))
     definition = BY_KEY.get(place)
     if definition is not None and definition.setting_type == SettingType.DATETIME:
         return _moment(str(value))

@@ -20,7 +20,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from backsoon import definitions, services, store
+from backsoon import definitions, inflight, services, store
+from backsoon.core.vocabulary import Mode
 from backsoon.definitions import DEFINITIONS, MESSAGE_LENGTH, Definition, from_row
 from backsoon.exceptions import ConflictError, InvalidSettingError, StoreUnavailableError
 from backsoon.http.users import is_administrator, may_change
@@ -33,7 +34,7 @@ from .forms import SettingsForm, SwitchForm, group_label, name_of
 
 if TYPE_CHECKING:
     from django.forms import Form
-    from django.http import HttpRequest
+    from django.http import HttpRequest, QueryDict
     from django.http.response import HttpResponseBase
 
     from backsoon.services import Outcome
@@ -106,6 +107,7 @@ def _save(
 ) -> HttpResponseBase:
     status_code = 200
     if form.is_valid():
+        stand_aside(request)
         try:
             outcome = services.save_settings(form.entries, origin=by_web(request), base=form.base)
         except InvalidSettingError as error:
@@ -193,7 +195,7 @@ def _settings_response(
         "backsoon_reading": reading,
     }
     code = NOT_STORED if unread else status_code
-    return _render(request, "backsoon/admin/settings.html", context, code)
+    return render(request, "backsoon/admin/settings.html", context, code)
 
 
 # -- The question before the switch ------------------------------------------------------------
@@ -226,13 +228,21 @@ def confirm_page(request: HttpRequest) -> HttpResponseBase:
             form.add_error(None, _not_stored())
         else:
             messages.success(request, switched_message(outcome))
-            return HttpResponseRedirect(reverse("admin:index", current_app=admin.site.name))
+            return HttpResponseRedirect(_after_switch(request, outcome))
     return _confirm_response(request, form, status.read(), closing=closing, status_code=code)
+
+
+def _after_switch(request: HttpRequest, outcome: Outcome) -> str:
+    """Where to go: to the progress, for who wants to wait until all is quiet; else to the card."""
+    if "wait" in request.POST and not outcome.state.is_open:
+        return f"{reverse('backsoon_admin:progress')}?epoch={outcome.mark.epoch}"
+    return reverse("admin:index", current_app=admin.site.name)
 
 
 def _switch(request: HttpRequest, form: SwitchForm, *, closing: bool) -> Outcome:
     values = form.cleaned_data
-    expected = _epoch_shown(request)
+    expected = epoch_in(request.POST)
+    stand_aside(request)
     if not closing:
         return services.open_site(
             origin=by_web(request), reason=values["reason"], expected=expected
@@ -247,9 +257,16 @@ def _switch(request: HttpRequest, form: SwitchForm, *, closing: bool) -> Outcome
     )
 
 
-def _epoch_shown(request: HttpRequest) -> Mark | None:
+def stand_aside(request: HttpRequest) -> None:
+    """Let nobody wait for *request*, which is about to close the site itself."""
+    unit = inflight.unit_of(request)
+    if unit in inflight.UNITS or unit in inflight.READERS:  # else nobody would count it out
+        inflight.set_apart(unit)
+
+
+def epoch_in(sent: QueryDict) -> Mark | None:
     """The number of the last switch when the page was made; without one, nothing is expected."""
-    text = request.POST.get("epoch", "")
+    text = sent.get("epoch", "")
     return Mark(epoch=int(text)) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
@@ -294,7 +311,7 @@ def _confirm_response(
         "lines": list(form.lines()),
         "closing": closing,
         "is_open": closing,  # what the list of consequences asks for
-        "already": closing is not reading.state.is_open,
+        "already": _is_done(reading, closing=closing),
         "locks_out": not is_administrator(request.user),
         "epoch": reading.snapshot.mark.epoch,
         "trouble": reading.trouble,
@@ -302,12 +319,21 @@ def _confirm_response(
         "backsoon_reading": reading,
         "backsoon_is_confirm_page": True,
     }
-    return _render(request, "backsoon/admin/confirm.html", context, status_code)
+    return render(request, "backsoon/admin/confirm.html", context, status_code)
 
 
-def _render(
+def _is_done(reading: status.Reading, *, closing: bool) -> bool:
+    """Whether there is nothing left of what was asked for."""
+    if not closing:
+        return reading.state.is_open
+    modes = {reading.state.mode, reading.snapshot.policy.switch.mode}
+    return modes == {Mode.CLOSED}  # read-only, or for a window only, is not the same
+
+
+def render(
     request: HttpRequest, template: str, context: dict[str, Any], status_code: int
 ) -> TemplateResponse:
+    """A page of ours in the frame of the admin."""
     # The attribute is how Django's admin tells templates which site's addresses to reverse.
     request.current_app = admin.site.name
     page = {

@@ -43,7 +43,7 @@ class Reading:
 def read() -> Reading:
     """What is true according to the database; the last known state when it cannot be read."""
     try:
-        with _savepoint():
+        with savepoint():
             snapshot = store.load()
     except NotMigratedError:
         return _last_known(_("The tables of Backsoon do not exist yet. Run: manage.py migrate"))
@@ -64,7 +64,7 @@ def _last_known(trouble: str) -> Reading:
     return Reading(view.snapshot, view.state, trouble)
 
 
-def _savepoint() -> contextlib.AbstractContextManager[Any]:
+def savepoint() -> contextlib.AbstractContextManager[Any]:
     """Inside a transaction of the project, a failed query must not spoil the rest of the page."""
     try:
         inside = connections[store.alias()].in_atomic_block
@@ -86,6 +86,8 @@ def links() -> dict[str, str]:
         "settings_url": reversed_or_empty("backsoon_admin:settings"),
         "preview_url": reversed_or_empty("backsoon_admin:preview"),
         "history_url": reversed_or_empty("admin:backsoon_change_changelist"),
+        "progress_url": reversed_or_empty("backsoon_admin:progress"),
+        "extend_url": reversed_or_empty("backsoon_admin:extend"),
     }
 
 
@@ -102,7 +104,9 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
     if not allowed:
         addresses["settings_url"] = ""
     if not insider:
-        addresses["preview_url"] = ""
+        addresses["preview_url"] = addresses["progress_url"] = ""
+    if not allowed:
+        addresses["extend_url"] = ""
     is_open = state.is_open
     return {
         **addresses,
@@ -113,6 +117,10 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
         "reason": state.reason if insider and not is_open else "",
         "ends_at": state.until,
         "late": state.late,
+        "overdue_at": state.overdue_at if insider else None,
+        "overdue": state.overdue,
+        "opens_when_overdue": switch.opens_when_overdue,
+        "epoch": reading.snapshot.mark.epoch,
         "open_at_end": switch.open_at_end and not is_open,
         "trouble": reading.trouble,
         "broken": [problem.key for problem in reading.snapshot.broken] if allowed else [],

@@ -26,7 +26,7 @@ from backsoon.http.users import may_change
 from backsoon.models import Change
 from backsoon.services import Origin
 
-from .pages import switched_message
+from .pages import stand_aside, switched_message
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -79,7 +79,9 @@ def _checked_toggle(request: HttpRequest) -> HttpResponse:
             403, _("You lack the permission to change the maintenance of this site.")
         )  # fmt: skip
     try:
-        outcome = _switch(_wanted(request), _origin(request))
+        wanted = _wanted(request)
+        stand_aside(request)
+        outcome = _switch(wanted, _origin(request))
     except _BadBodyError as error:
         return _refusal(400, str(error))
     except ConflictError as error:

@@ -13,6 +13,7 @@ from django.urls import path
 
 from .pages import confirm_page, settings_page
 from .preview import preview
+from .progress import extend, progress_data, progress_page
 from .toggle import toggle
 
 app_name = "backsoon_admin"
@@ -21,5 +22,8 @@ urlpatterns = [
     path("settings/", admin.site.admin_view(settings_page), name="settings"),
     path("settings/toggle-maintenance/", toggle, name="toggle"),
     path("settings/maintenance/", admin.site.admin_view(confirm_page), name="confirm"),
+    path("settings/progress/", admin.site.admin_view(progress_page), name="progress"),
+    path("settings/progress.json", progress_data, name="progress_data"),
+    path("settings/extend/", admin.site.admin_view(extend), name="extend"),
     path("settings/preview/", admin.site.admin_view(preview), name="preview"),
 ]

@@ -15,6 +15,9 @@ DEFAULT_RETRY_SECONDS = 120
 LONGEST_RETRY_SECONDS = 24 * 3600
 """An end far away must not make a client sleep through an early opening."""
 
+OVERDUE_GRACE = dt.timedelta(hours=1)
+"""How long a closure may go on after its expected end before anybody is alarmed."""
+
 
 def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -> State:
     """What is true at *now* (aware). Pure: same arguments, same answer, in every process.
@@ -29,9 +32,10 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
     covering = windows_at(windows, now)
     window_mode = max((w.mode for w in covering), key=lambda m: m.severity, default=Mode.OPEN)
     generation = max(policy.generation, *(_ended_logins(w, now) for w in windows), 0)
+    overdue_at = overdue_from(policy) if by_hand is not Mode.OPEN else None
     next_change = _earliest(
         next_boundary(windows, now),
-        policy.ends_at if policy.ends_at is not None and policy.ends_at > now else None,
+        *(moment for moment in (policy.ends_at, overdue_at) if moment is not None and moment > now),
     )
     if by_hand is Mode.OPEN and window_mode is Mode.OPEN:
         return State(Mode.OPEN, Why.OPEN, generation=generation, next_change=next_change)
@@ -55,6 +59,8 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
         since=since,
         until=until,
         late=until is not None and until <= now,
+        overdue_at=overdue_at,
+        overdue=overdue_at is not None and overdue_at <= now,
         generation=generation,
         reason=reason,
         by=by,
@@ -64,9 +70,42 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
 
 def switch_mode(policy: Policy, now: dt.datetime) -> Mode:
     """The mode that the switch stands for at *now*: a timer that has run out stands for open."""
-    if policy.switch.open_at_end and policy.ends_at is not None and policy.ends_at <= now:
-        return Mode.OPEN
-    return policy.switch.mode
+    opens_at = opens_from(policy)
+    return Mode.OPEN if opens_at is not None and opens_at <= now else policy.switch.mode
+
+
+def is_overdue(policy: Policy, now: dt.datetime) -> bool:
+    """Whether the closure by the switch had lasted too long by *now*, also if it opened then."""
+    overdue_at = overdue_from(policy)
+    return overdue_at is not None and overdue_at <= now
+
+
+def opens_from(policy: Policy) -> dt.datetime | None:
+    """When the switch stands for open without anybody moving it; ``None`` for never.
+
+    Who moves this moment has to give the closure a new number: workers acknowledge numbers, and one
+    that cannot be reached would go by the old moment.
+    """
+    return _earliest(
+        policy.ends_at if policy.switch.open_at_end else None,
+        overdue_from(policy) if policy.switch.opens_when_overdue else None,
+    )
+
+
+def overdue_from(policy: Policy) -> dt.datetime | None:
+    """From when the closure by the switch has lasted too long; ``None`` for never.
+
+    Whoever told visitors an end meant the closure to last until then at least, so nobody is alarmed
+    before that and :data:`OVERDUE_GRACE`.
+    """
+    switch = policy.switch
+    if switch.mode is Mode.OPEN or switch.overdue_at is None:
+        return None
+    if policy.ends_at is None:
+        return switch.overdue_at
+    if switch.open_at_end:
+        return None  # the timer ends it before
+    return max(switch.overdue_at, _later(policy.ends_at, OVERDUE_GRACE))
 
 
 def braked(
@@ -107,6 +146,14 @@ def _ended_logins(window: Window, now: dt.datetime) -> int:
     if window.keep_logins or window.mode is not Mode.CLOSED or window.starts_at > now:
         return 0
     return int(window.starts_at.timestamp() * 1000)
+
+
+def _later(moment: dt.datetime, span: dt.timedelta) -> dt.datetime:
+    """*span* after *moment*, as far as the calendar goes."""
+    try:
+        return moment + span
+    except OverflowError:
+        return moment
 
 
 def _earliest(*moments: dt.datetime | None) -> dt.datetime | None:

@@ -75,7 +75,10 @@ class Switch:
     open_at_end: bool = False
     """Whether the expected end is a timer that opens the site, not just a promise to visitors."""
     overdue_at: dt.datetime | None = None
-    """When the closure has lasted longer than anybody meant it to; ``None`` for never."""
+    """When the closure has lasted longer than anybody meant it to; ``None`` for never.
+
+    A later expected end puts it off: see :func:`backsoon.core.state.overdue_from`.
+    """
     opens_when_overdue: bool = False
     """Whether the site opens at that moment, or only an alarm is raised."""
     cut_streams_at: dt.datetime | None = None
@@ -177,6 +180,10 @@ class State:
     until: dt.datetime | None = None
     """The end that visitors are told; may lie in the past, then ``late`` is true."""
     late: bool = False
+    overdue_at: dt.datetime | None = None
+    """When operators are alarmed about a closure by hand; may lie in the past."""
+    overdue: bool = False
+    """Whether the closure by hand has lasted too long."""
     generation: int = 0
     """Logins stamped with a lower number have ended."""
     reason: str = ""

@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.html import format_html
 
-from backsoon.admin import status, times
+from backsoon.admin import quiet, status, times
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -56,12 +56,22 @@ def _draw(context: Context, request: Any) -> str:
         CARD if is_index else BAR,
         {
             **status.context(reading, request.user),
+            "quiet": _quietness(reading, request.user) if is_index else None,
             "csp_nonce": context.get("csp_nonce"),
             "has_assets": context.get("backsoon_has_assets", False),
+            "has_own_switch": context.get("backsoon_has_own_switch", False),
             "is_confirm_page": context.get("backsoon_is_confirm_page", False),
         },
         request=request,
     )
+
+
+def _quietness(reading: status.Reading, user: Any) -> quiet.Telling | None:
+    """Whether all is quiet, while closed and for those who may know."""
+    if reading.state.is_open or reading.trouble or not quiet.may_see(user):
+        return None
+    telling = quiet.tell()
+    return telling if telling.closed else None
 
 
 @register.simple_tag

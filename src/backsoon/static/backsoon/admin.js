@@ -17,9 +17,15 @@
       say(dialog, { error: "", status: "" });
       dialog.showModal();
     });
-    dialog.querySelector("[data-backsoon-confirm]").addEventListener("click", () => {
-      carryOut(dialog);
-    });
+    if (dialog.hasAttribute("data-ready")) {
+      return; // two buttons of a page may ask the same question
+    }
+    dialog.setAttribute("data-ready", "");
+    for (const button of dialog.querySelectorAll("[data-backsoon-confirm]")) {
+      button.addEventListener("click", () => {
+        carryOut(dialog, button);
+      });
+    }
     // While the request is under way, Escape would hide what comes of it.
     dialog.addEventListener("cancel", (event) => {
       if (dialog.hasAttribute("aria-busy")) {
@@ -43,17 +49,21 @@
     }
   };
 
-  const carryOut = async (dialog) => {
+  const carryOut = async (dialog, button) => {
     setBusy(dialog, true);
     say(dialog, { error: "", status: dialog.dataset.working });
     const error = await send(dialog);
     if (!error) {
-      location.reload();
+      if (button.dataset.next) {
+        location.assign(button.dataset.next);
+      } else {
+        location.reload();
+      }
       return;
     }
     setBusy(dialog, false);
     say(dialog, { error, status: "" });
-    dialog.querySelector("[data-backsoon-confirm]").focus();
+    button.focus();
   };
 
   /* Sends the request; the answer is a sentence about what went wrong, or "". */
@@ -97,6 +107,105 @@
   const explain = (dialog, status) => {
     const texts = { 403: "denied", 409: "conflict", 503: "unavailable" };
     return dialog.dataset[texts[status] || "failed"];
+  };
+
+  /* ---- Waiting until all is quiet ---- */
+
+  const LOOK_SECONDS = 5;
+
+  const setUpProgress = (place) => {
+    const headline = place.querySelector("[data-backsoon-headline]");
+    const said = place.querySelector("[data-backsoon-said]");
+    const workers = place.querySelector("[data-backsoon-workers]");
+    const again = place.querySelector("[data-backsoon-again]");
+    const reopen = place.querySelector("[data-backsoon-asks]");
+    let timer = 0;
+    let looking = false;
+    let shown = workers.innerHTML;
+
+    const announce = (text) => {
+      if (said.textContent !== text && headline.textContent !== text) {
+        said.textContent = text;
+      }
+    };
+
+    const show = ({ verdict, headline: text, html, closed = true }) => {
+      // Those who hear the page are told what is new, not that another second has passed.
+      if (verdict !== place.dataset.verdict || verdict === "waiting") {
+        announce(text);
+      }
+      place.dataset.verdict = verdict;
+      const over = verdict === "quiet" || verdict === "overtaken";
+      again.textContent = over ? again.dataset.look : again.dataset.wait;
+      if (reopen) {
+        reopen.hidden = !closed;
+      }
+      headline.textContent = text;
+      if (html !== shown) {
+        shown = html;
+        // What stands below may not jump while somebody reads it.
+        workers.style.minHeight = `${workers.offsetHeight}px`;
+        workers.innerHTML = html;
+      }
+    };
+
+    const look = async () => {
+      if (looking) {
+        return;
+      }
+      looking = true;
+      clearTimeout(timer);
+      const abort = new AbortController();
+      const limit = setTimeout(() => abort.abort(), LOOK_SECONDS * 1000);
+      try {
+        const response = await fetch(place.dataset.url, {
+          credentials: "same-origin",
+          headers: { Accept: "application/json" },
+          signal: abort.signal,
+        });
+        if (response.status === 403) {
+          show({ verdict: "unknown", headline: place.dataset.refused, html: "" });
+        } else {
+          const answer = await response.json();
+          if (!response.ok || !answer.verdict) {
+            throw new Error(response.status);
+          }
+          show(answer);
+        }
+      } catch {
+        // What was true a moment ago may not be true any more.
+        show({ verdict: "unknown", headline: place.dataset.unreachable, html: "" });
+      } finally {
+        clearTimeout(limit);
+        looking = false;
+        if (place.dataset.verdict !== "overtaken") {
+          timer = setTimeout(look, 1000);
+        }
+      }
+    };
+
+    if (place.dataset.verdict === "overtaken") {
+      return; // the link leads to what is true now
+    }
+    again.addEventListener("click", (event) => {
+      if (place.dataset.verdict === "overtaken") {
+        again.search = "";
+      } else {
+        event.preventDefault();
+        look();
+      }
+    });
+    addEventListener("pageshow", (event) => {
+      if (event.persisted) {
+        look();
+      }
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) {
+        look();
+      }
+    });
+    timer = setTimeout(look, 1000);
   };
 
   /* ---- The form ---- */
@@ -214,6 +323,9 @@
   }
   for (const form of document.querySelectorAll("[data-backsoon-form]")) {
     setUpForm(form);
+  }
+  for (const place of document.querySelectorAll("[data-backsoon-progress]")) {
+    setUpProgress(place);
   }
   const offer = document.querySelector("[data-backsoon-draft]");
   if (offer) {
