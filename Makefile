@@ -12,7 +12,7 @@ MEMORY := DATABASE_URL=sqlite://:memory:
 TEMPLATES := find src demo tests -name '*.html' -path '*/templates/*'
 APPS_WITH_TEXTS := src/backsoon demo/panel
 
-.PHONY: help demo demo-asgi test test-fast matrix coverage check format messages docs bench screenshots clean
+.PHONY: help demo demo-asgi demo-worker test test-fast matrix coverage check format messages docs bench screenshots clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ demo: ## Set the demo site up and serve it with gunicorn (PORT=8000)
 
 demo-asgi: ## The same with uvicorn
 	@scripts/demo.sh asgi
+
+demo-worker: ## Deliver the demo's orders in the background; needs REDIS_URL, as the demo then does
+	@scripts/bootstrap.sh demo
+	@test -n "$(REDIS_URL)$(DEMO_BROKER_URL)" || { echo "Say where the broker is: REDIS_URL=redis://127.0.0.1:6379/0 make demo-worker" >&2; exit 2; }
+	@exec $(BIN)/celery --app demo.core.celery worker --concurrency 2 --loglevel info
 
 test: ## The whole suite: each installed Python, servers, browser
 	@scripts/bootstrap.sh test

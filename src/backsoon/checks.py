@@ -6,6 +6,7 @@ and adds what only the database can tell.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +31,7 @@ from django.urls import (
 from django.utils.module_loading import import_string
 
 from . import conf, hostfiles
+from .integrations import celery
 
 if TYPE_CHECKING:
     from django.template.base import Template
@@ -54,6 +56,7 @@ SUMMARIES: dict[str, str] = {
     "W005": "The template of the maintenance page cannot be used.",
     "W006": "Addresses of a private network are exempt and no proxy is declared.",
     "W007": "The last known state cannot be kept on this host.",
+    "W008": "The project's Celery app does not heed the state of the site.",
 }
 """What each id means; the reference in the docs is drawn from it."""
 
@@ -379,6 +382,26 @@ def _django_template(name: str) -> Template | None:
     return None
 
 
+# -- Other packages ----------------------------------------------------------------------------
+
+
+def check_celery() -> Found:
+    """Workers close as the web processes do.
+
+    Only where the project has imported Celery, as its documentation advises.
+    """
+    app = getattr(sys.modules.get("celery"), "current_app", None)
+    if app is None or app.main == "default":  # Celery's stand-in where there is no app
+        return
+    if not celery.is_installed(app):
+        yield _message(
+            "W008",
+            f"The Celery app {app.main!r} does not heed the state of the site: its tasks start "
+            "also while the site is closed, and no closure waits for them.",
+            "Call backsoon.integrations.celery.install(app) where it is made.",
+        )
+
+
 # -- All of them -------------------------------------------------------------------------------
 
 CHECKS: tuple[tuple[Callable[[], Found], str], ...] = (
@@ -391,6 +414,7 @@ CHECKS: tuple[tuple[Callable[[], Found], str], ...] = (
     (check_admin_address, Tags.urls),
     (check_page_template, Tags.templates),
     (check_admin_template, Tags.templates),
+    (check_celery, Tags.compatibility),
 )
 """The questions in the order in which a person would ask them."""
 

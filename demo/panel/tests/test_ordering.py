@@ -1,12 +1,13 @@
 """Orders and the steps they take, without a browser."""
 
-# ruff: noqa: PT027 - these tests need no more than Django
+# ruff: noqa: PT027 - these tests need no pytest
 
 from datetime import date
 from itertools import product as pairs
+from unittest.mock import patch
 
 from django.db import IntegrityError, transaction
-from django.test import SimpleTestCase
+from django.test import SimpleTestCase, override_settings
 
 from demo.panel.models import MAX_QUANTITY, Order, Service
 from demo.panel.ordering import (
@@ -17,6 +18,7 @@ from demo.panel.ordering import (
     steps_from,
     take_step,
 )
+from demo.panel.tasks import deliver
 from demo.panel.tests.base import PanelTestCase
 
 ALLOWED = {
@@ -61,6 +63,47 @@ class StepTests(PanelTestCase):
         self.server.save()
         order.refresh_from_db()
         assert str(order.total) == "20.70"
+
+
+class DeliveryTests(PanelTestCase):
+    """A paid order is delivered in the background where there is a broker, else by hand."""
+
+    def pay(self) -> Order:
+        order = self.order_of(self.claire)
+        with self.captureOnCommitCallbacks(execute=True):
+            take_step(order, STEPS["pay"])
+        return order
+
+    def test_without_a_broker_nobody_is_asked(self) -> None:
+        with patch("demo.panel.tasks.deliver.apply_async") as asked:
+            self.pay()
+        asked.assert_not_called()
+
+    @override_settings(CELERY_BROKER_URL="memory://")
+    def test_with_a_broker_a_worker_is_asked_once_the_payment_is_stored(self) -> None:
+        with patch("demo.panel.tasks.deliver.apply_async") as asked:
+            order = self.pay()
+        asked.assert_called_once_with([order.pk], retry=False)
+
+    @override_settings(CELERY_BROKER_URL="memory://")
+    def test_a_broker_that_is_away_keeps_nobody_from_paying(self) -> None:
+        away = deliver.OperationalError("connection refused")
+        with (
+            patch("demo.panel.tasks.deliver.apply_async", side_effect=away),
+            self.assertLogs("demo.panel.tasks", "WARNING"),
+        ):
+            order = self.pay()
+        order.refresh_from_db()
+        assert order.status == "paid"
+
+    def test_the_task_delivers_a_paid_order_and_no_other(self) -> None:
+        paid = self.order_of(self.claire, "paid", quantity=2)
+        deliver(paid.pk)
+        with self.assertLogs("demo.panel.tasks", "INFO"):
+            deliver(paid.pk)
+        paid.refresh_from_db()
+        assert paid.status == "delivered"
+        assert Service.objects.filter(customer=self.claire).count() == 2
 
 
 class ConstraintTests(PanelTestCase):
