@@ -13,7 +13,7 @@ from django.core.management.base import CommandError, OutputWrapper
 from django.db import connection, connections
 from django.test import override_settings
 
-from backsoon.exceptions import StoreUnavailableError
+from backsoon.exceptions import OutdatedTablesError, StoreUnavailableError
 from backsoon.management.commands.init_default_settings import Command as InitCommand
 from backsoon.management.commands.maintenance import SUB_COMMANDS, Command
 from backsoon.management.maintenance import failures
@@ -110,6 +110,14 @@ def test_a_fault_elsewhere_in_the_project_does_not_keep_the_site_from_closing(
 ) -> None:
     settings.ROOT_URLCONF = "no.such.module"  # type: ignore[attr-defined]
     assert type_in("on") == 0
+
+
+def test_tables_of_an_earlier_version_are_told_as_such() -> None:
+    error = failures.as_command_error(OutdatedTablesError("old"), "Not closed")
+    assert error.returncode == 5
+    assert "are those of an earlier version. Nothing was changed. Run: manage.py migrate" in str(
+        error
+    )
 
 
 def test_what_the_terminal_cannot_write_is_escaped() -> None:

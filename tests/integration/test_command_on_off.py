@@ -139,6 +139,8 @@ def test_on_answers_in_json(noon: dt.datetime) -> None:
         "reason": "moving",
         "until": "2030-01-01T13:00:00+00:00",
         "late": False,
+        "overdue_at": "2030-01-02T12:00:00+00:00",
+        "overdue": False,
         "next_change": "2030-01-01T13:00:00+00:00",
         "generation": Maintenance.objects.get().generation,
         "epoch": 1,
@@ -393,3 +395,29 @@ def test_off_says_when_a_planned_window_keeps_the_site_closed(
     assert result.code == 0
     assert "Planned maintenance is on since 11:00 UTC" in result.lines[0]
     assert result.lines[1].startswith("The switch is off; a planned window")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("12h", dt.timedelta(hours=12)), ("1d", dt.timedelta(days=1)), ("0", None)],
+)
+def test_a_closure_can_be_given_a_longest_time(
+    given: str, expected: dt.timedelta | None, noon: dt.datetime
+) -> None:
+    run("on", "--max-closure", given)
+    overdue_at = noon + expected if expected is not None else None
+    assert store.load().policy.switch.overdue_at == overdue_at
+
+
+def test_the_longest_time_of_a_closure_that_has_begun_can_be_changed(noon: dt.datetime) -> None:
+    run("on")
+    assert "changed: longest time" in run("on", "--max-closure", "2h").out
+    assert store.load().policy.switch.overdue_at == noon + dt.timedelta(hours=2)
+
+
+@pytest.mark.parametrize("given", ["", "soon", "12", "-2h", "2000d", "999999999d"])
+def test_a_longest_time_that_cannot_be_is_a_usage_error_and_closes_nothing(given: str) -> None:
+    result = run("on", f"--max-closure={given}")
+    assert result.code == 2
+    assert "--max-closure" in result.err
+    assert services.current_state().is_open

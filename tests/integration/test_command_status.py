@@ -77,7 +77,42 @@ def test_the_details_say_who_why_and_until_when(noon: dt.datetime) -> None:
     assert "by: deploy@web1" in details
     assert "reason: moving house" in details
     assert "expected end: 13:30 UTC, in 1 hour 30 minutes; a promise, no timer" in details
-    assert "next change: 13:30 UTC" in details
+    assert "logins: those of ordinary users have ended" in details
+    assert (
+        "alarm: 2030-01-02 12:00 UTC, in 1 day, if it is not open by then; the site stays closed"
+        in details
+    )
+
+
+def test_an_end_that_is_only_a_promise_changes_nothing_by_itself(noon: dt.datetime) -> None:
+    close(noon, hours=1)
+    assert "next change" not in run("status").out
+
+
+def test_an_end_that_is_a_timer_is_the_next_change(noon: dt.datetime) -> None:
+    close(noon, hours=1, open_at_end=True)
+    assert "  next change: 13:00 UTC" in run("status").lines
+
+
+def test_logins_that_were_kept_are_told_as_such(noon: dt.datetime) -> None:
+    close(noon, keep_logins=True)
+    assert "  logins: those of ordinary users were kept" in run("status").lines
+
+
+@override_settings(BACKSOON={"MAX_CLOSURE": 3_600, "OPEN_WHEN_OVERDUE": True})
+def test_a_closure_that_opens_when_it_has_lasted_too_long_says_so(noon: dt.datetime) -> None:
+    close(noon)
+    assert "in 1 hour, if it is not open by then; the site opens then" in run("status").out
+    assert "  next change: 13:00 UTC" in run("status").lines
+
+
+@override_settings(BACKSOON={"MAX_CLOSURE": 3_600})
+def test_a_closure_that_has_lasted_too_long_is_told(
+    noon: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close(noon)
+    monkeypatch.setattr("backsoon.store.utc_now", lambda: noon + dt.timedelta(hours=2))
+    assert "the closure has lasted too long since 13:00 UTC" in run("status").out
 
 
 def test_an_end_that_is_a_timer_is_told_as_one(noon: dt.datetime) -> None:
@@ -111,6 +146,8 @@ def test_json_has_the_whole_state(noon: dt.datetime) -> None:
         "reason": "moving house",
         "until": "2030-01-01T13:00:00+00:00",
         "late": False,
+        "overdue_at": None,
+        "overdue": False,
         "next_change": "2030-01-01T13:00:00+00:00",
         "generation": generation,
         "epoch": 1,
@@ -121,6 +158,9 @@ def test_json_has_the_whole_state(noon: dt.datetime) -> None:
         "missing": [],
         "read_from": "database",
         "brake": None,
+        "quiet": True,
+        "workers": [],
+        "run": None,
     }
 
 

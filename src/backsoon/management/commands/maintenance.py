@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import translation
 
-from backsoon.management.maintenance import doctor, explain, history, off, on, status
+from backsoon.management.maintenance import (
+    doctor,
+    explain,
+    history,
+    off,
+    on,
+    run,
+    status,
+    workers,
+)
 from backsoon.management.maintenance.console import Console, usage_error
 from backsoon.management.maintenance.failures import (
     EXPLAINED,
@@ -23,6 +32,8 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "status": status,
     "on": on,
     "off": off,
+    "run": run,
+    "workers": workers,
     "history": history,
     "explain": explain,
     "doctor": doctor,
@@ -67,7 +78,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Hand over to the sub-command; its failures become sentences and exit codes."""
         module = SUB_COMMANDS[options["sub_command"]]
-        console = Console(self.stdout, as_json=options["json"])
+        console = Console(self.stdout, as_json=options["json"], stderr=self.stderr)
         with translation.override("en"):
             try:
                 if self._called_from_command_line:

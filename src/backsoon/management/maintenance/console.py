@@ -8,7 +8,7 @@ import os
 import socket
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,15 +24,19 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the shell is told. 3 and 4 belong to waiting for running requests."""
+    """What the shell is told. 127 and 130 are what shells use themselves."""
 
     DONE = 0
     ERROR = 1
     USAGE = 2
+    SILENT = 3
+    BUSY = 4
     UNREACHABLE = 5
     OVERTAKEN = 6
     CLOSED = 10
     READ_ONLY = 11
+    NOT_FOUND = 127
+    INTERRUPTED = 130
 
 
 class SubCommand(Protocol):
@@ -55,24 +59,45 @@ class Console:
 
     stdout: OutputWrapper
     as_json: bool = False
+    stderr: OutputWrapper | None = None
+
+    @property
+    def beside(self) -> Console:
+        """One that leaves the standard output to somebody else."""
+        return self if self.stderr is None else replace(self, stdout=self.stderr)
 
     def answer(self, data: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write *data* as one line of JSON, or *lines* for people."""
         if self.as_json:
-            self.stdout.write(json.dumps(data))
+            self.stdout.write(json.dumps(data), style_func=str)
             return
-        for line in lines:
-            self.stdout.write(self._showable(line))
+        _write(self.stdout, lines)
 
-    def _showable(self, line: str) -> str:
-        """*line* without what could steer the terminal or cannot be written to it.
+    def tell(self, lines: Iterable[str]) -> None:
+        """Write *lines* about what goes on, at once; an answer in JSON must not be mixed with it.
 
-        Reasons and messages come from people; the change is stored by the time they are shown, so
-        showing them must neither fail nor do harm.
+        Nothing is written where that leaves no place.
         """
-        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
-        return shown.encode(encoding, "backslashreplace").decode(encoding)
+        out = self.stderr if self.as_json else self.stdout
+        if out is not None:
+            _write(out, lines)
+            out.flush()
+
+
+def _write(out: OutputWrapper, lines: Iterable[str]) -> None:
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    for line in lines:
+        shown = printable(line).encode(encoding, "backslashreplace").decode(encoding)
+        out.write(shown, style_func=str)  # without a style: what is told here is no error
+
+
+def printable(text: str) -> str:
+    """*text* without what could steer a terminal.
+
+    Reasons, messages and paths come from people; what they tell of is stored or running by the time
+    they are shown, so showing them must neither fail nor do harm.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def usage_error(message: str) -> CommandError:

@@ -27,6 +27,10 @@ from backsoon.groups import ADMINISTRATORS, CODENAMES, look_at_administrators
 from backsoon.http.icons import resolve_icon
 from backsoon.http.pages import TEMPLATE, template_error
 from backsoon.http.users import BYPASS
+from backsoon.quiesce import Condition
+
+from . import worker_words
+from .workers import look, versions
 
 LOCALES = Path(backsoon.__file__).parent / "locale"
 
@@ -226,6 +230,29 @@ def examine_wakeups() -> Findings:
         )
 
 
+def examine_workers() -> Findings:
+    """A closure would hear of everybody."""
+    progress = look()
+    silent = progress.standing(Condition.SILENT)
+    if silent:
+        names = worker_words.some(
+            [f"{worker_words.name(s.report)} {worker_words.state(s)}" for s in silent]
+        )
+        yield problem(
+            "silent",
+            f"Not heard of, nor known to have ended: {names}. A closure cannot be proven quiet.",
+            "Look with: manage.py maintenance workers. If you know that a worker is dead: "
+            "manage.py maintenance on --wait --assume-dead ID, at the next closure.",
+        )
+    different = versions(progress)
+    if different:
+        yield note(
+            "versions",
+            f"Different versions of Backsoon run at once: {', '.join(different)}.",
+            "Restart the processes that are behind: manage.py maintenance workers",
+        )
+
+
 EXAMINATIONS: tuple[Callable[[], Findings], ...] = (
     examine_installation,
     examine_brake,
@@ -241,5 +268,6 @@ DATABASE_EXAMINATIONS: tuple[Callable[[], Findings], ...] = (
     examine_group,
     examine_administrators,
     examine_wakeups,
+    examine_workers,
 )
 """What needs one."""

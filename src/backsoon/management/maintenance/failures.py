@@ -16,6 +16,7 @@ from backsoon.exceptions import (
     ConflictError,
     InvalidSettingError,
     NotMigratedError,
+    OutdatedTablesError,
     StoreUnavailableError,
 )
 from backsoon.services import END_KEY, MESSAGE_KEY
@@ -62,6 +63,12 @@ def as_command_error(error: Exception, failure: str) -> CommandError:
         return CommandError(
             f"{failure}: the database {database_place()} has no tables of Backsoon yet. Without "
             "them the site counts as open. Run: manage.py migrate",
+            returncode=ExitCode.UNREACHABLE,
+        )
+    if isinstance(error, OutdatedTablesError):
+        return CommandError(
+            f"{failure}: the tables of Backsoon in the database {database_place()} are those of an "
+            "earlier version. Nothing was changed. Run: manage.py migrate backsoon",
             returncode=ExitCode.UNREACHABLE,
         )
     if isinstance(error, StoreUnavailableError):

@@ -19,6 +19,7 @@ from backsoon.services import Fate
 from . import words
 from .console import ExitCode, origin, usage_error
 from .failures import require_time_zones, state_now, what_happened
+from .waiting import NEEDING_WAIT
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -81,8 +82,9 @@ def supersede(console: Console) -> dict[str, Any] | None:
 
 
 def _refuse_other_options(failure: str, options: Mapping[str, Any]) -> None:
-    for name in ("message", "until", "open_at_end", "keep_logins", "read_only"):
-        if options.get(name) not in (None, False):
+    ours = ("message", "until", "open_at_end", "keep_logins", "max_closure", "read_only", "wait")
+    for name in (*ours, *NEEDING_WAIT):
+        if options.get(name) not in (None, False, []):
             option = f"--{name.replace('_', '-')}"
             raise usage_error(
                 f"{failure}: {option} needs the database. With --local only --reason is possible."

@@ -41,6 +41,22 @@ def parse_end(text: str, now: dt.datetime) -> dt.datetime:
     return end
 
 
+def parse_length(text: str) -> dt.timedelta:
+    """A length of time such as ``12h``; ``0`` for none.
+
+    Raises ``ValueError`` with a sentence for whoever typed it.
+    """
+    accepted = "Give a length such as 12h, 90m or 1d12h, or 0 for none."
+    text = text.strip().removeprefix("+")
+    if text == "0":
+        return dt.timedelta(0)
+    start = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+    length = _shifted(start, text, 1, accepted) - start
+    if length > FARTHEST:
+        raise ValueError(f"{text} is more than a year. {accepted}")
+    return length
+
+
 def parse_past(text: str, now: dt.datetime) -> dt.datetime:
     """A moment to look back to, in UTC; a length counts back from *now*.
 

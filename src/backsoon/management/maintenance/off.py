@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.core.management.base import CommandError
+
 from backsoon import services, store
 from backsoon.core.vocabulary import Mode, Switch
 from backsoon.exceptions import ConflictError
 
-from . import local, words
+from . import local, runs, waiting, words
 from .console import origin, plain_text
 from .failures import require_time_zones
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from backsoon.snapshots import Mark
 
     from .console import Console
+    from .waiting import Wish
 
 HELP = "Open the site."
 FAILURE = "Not opened"
@@ -28,6 +31,7 @@ FAILURE = "Not opened"
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--reason", type=plain_text, default="", help="Why, for the history.")
+    waiting.add_wait(parser, "every worker knows that the site is open")
     local.add_argument(parser)
 
 
@@ -37,6 +41,8 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
         local.run(Mode.OPEN, FAILURE, console, options)
         return
     require_time_zones()
+    wish = waiting.wish_of(options, FAILURE)
+    record = runs.read()
     before = store.load()
     try:
         outcome = _open(options, before.mark)
@@ -50,7 +56,13 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
         "changed": outcome.changed,
         "superseded": local.supersede(console),
     }
-    console.answer(data, _lines(outcome, Switch(Mode.OPEN, since)))
+    lines = [*_lines(outcome, Switch(Mode.OPEN, since))]
+    if outcome.changed and record is not None and not record.is_over:
+        lines.append(f"It was closed for a command: {record.line(store.utc_now())}")
+    if wish is None or not outcome.state.is_open:
+        console.answer(data, lines)
+    else:
+        _wait(console, wish, data, lines)
 
 
 def _open(options: Mapping[str, Any], expected: Mark) -> Outcome:
@@ -63,3 +75,19 @@ def _lines(outcome: Outcome, switch: Switch) -> Iterator[str]:
     yield already + line
     if not outcome.state.is_open:
         yield "The switch is off; a planned window keeps the site from opening."
+
+
+def _wait(console: Console, wish: Wish, data: dict[str, Any], lines: list[str]) -> None:
+    if not console.as_json:
+        console.tell(lines)
+    result = waiting.wait(console, wish, opened=True)
+    if result.progress is not None:
+        data |= words.state_data(result.progress.state, result.progress.mark)
+    if not result.code:
+        console.answer(data | result.data, [result.sentence])
+        return
+    if console.as_json:
+        console.answer(data | result.data, ())
+    raise CommandError(
+        f"Opened, but {result.sentence} {result.advice}".rstrip(), returncode=result.code
+    )

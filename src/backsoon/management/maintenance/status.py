@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from backsoon import brakes, lastknown, store
-from backsoon.core.state import braked, resolve_state
+from backsoon.core.schedule import next_boundary
+from backsoon.core.state import braked, opens_from, resolve_state, switch_mode
 from backsoon.core.vocabulary import Brake, Mode, State
 from backsoon.exceptions import NotMigratedError, StoreUnavailableError
 from backsoon.snapshots import Snapshot
 
-from . import words
+from . import runs, words, worker_words, workers
 from .console import ExitCode
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from .console import Console
+    from .runs import Run
 
 HELP = "Say whether the site is open, since when, why and until when."
 FAILURE = "The state is not known"
@@ -52,6 +54,7 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
     now = store.utc_now()
     brake = brakes.read()
     state = resolve_state(snapshot.policy, snapshot.windows, now)
+    progress, record = workers.look(), runs.read()
     data = words.state_data(state, snapshot.mark) | {
         "open_at_end": snapshot.policy.switch.open_at_end,
         "changed_outside": snapshot.changed_outside,
@@ -62,8 +65,18 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
         "missing": list(snapshot.missing),
         "read_from": "database",
         "brake": words.brake_data(brake) if brake is not None else None,
+        "quiet": workers.is_quiet(progress),
+        "workers": [worker_words.worker_data(standing) for standing in progress.workers],
+        "run": _run_data(record),
     }
-    console.answer(data, [*_lines(snapshot, state, now), *_pending(brake, now)])
+    lines = [
+        *_lines(snapshot, state, now),
+        *([f"  command: {record.line(now)}"] if record is not None else ()),
+        f"  workers: {workers.summary(progress)}",
+        *_warnings(snapshot),
+        *_pending(brake, now),
+    ]
+    console.answer(data, lines)
     code = EXIT_CODES[state.mode]
     if options["exit_code"] and code:
         sys.exit(int(code))
@@ -106,15 +119,36 @@ def _lines(snapshot: Snapshot, state: State, now: dt.datetime) -> Iterator[str]:
         "by": switch.by if state.is_open else state.by,
         "reason": switch.reason if state.is_open else state.reason,
         "expected end": words.end_sentence(state, switch, now),
-        "logins": f"those older than generation {state.generation} have ended"
-        if state.generation
-        else "",
-        "next change": words.clock(state.next_change, now) if state.next_change else "",
+        "alarm": words.alarm_sentence(state, switch, now),
+        "logins": _logins(state),
+        "next change": _next_change(snapshot, now),
     }
     for name, text in details.items():
         if text:
             yield f"  {name}: {text}"
-    yield from _warnings(snapshot)
+
+
+def _logins(state: State) -> str:
+    """What became of the logins of ordinary users; empty where nothing can have."""
+    if state.mode is not Mode.CLOSED or state.since is None:
+        return ""
+    # The number of a closure that ends logins is its moment at least, in Unix milliseconds.
+    ended = state.generation >= int(state.since.timestamp() * 1000)
+    return f"those of ordinary users {'have ended' if ended else 'were kept'}"
+
+
+def _next_change(snapshot: Snapshot, now: dt.datetime) -> str:
+    """When something changes by itself; an end that is only a promise changes nothing."""
+    opens = (
+        opens_from(snapshot.policy) if switch_mode(snapshot.policy, now) is not Mode.OPEN else None
+    )
+    edge = next_boundary(snapshot.windows, now)
+    moments = [moment for moment in (opens, edge) if moment is not None and moment > now]
+    return words.clock(min(moments), now) if moments else ""
+
+
+def _run_data(record: Run | None) -> dict[str, Any] | None:
+    return record.data | {"gone": record.is_gone} if record is not None else None
 
 
 def _warnings(snapshot: Snapshot) -> Iterator[str]:

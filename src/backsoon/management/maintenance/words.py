@@ -24,6 +24,8 @@ def state_data(state: State, mark: Mark) -> dict[str, Any]:
         "reason": state.reason,
         "until": iso(state.until),
         "late": state.late,
+        "overdue_at": iso(state.overdue_at),
+        "overdue": state.overdue,
         "next_change": iso(state.next_change),
         "generation": state.generation,
         "epoch": mark.epoch,
@@ -68,6 +70,22 @@ def end_sentence(state: State, switch: Switch, now: dt.datetime) -> str:
         "then the site opens by itself" if opens_itself(state, switch) else "a promise, no timer"
     )
     return f"{clock(state.until, now)}, in {span(state.until - now)}; {opens}"
+
+
+def alarm_sentence(state: State, switch: Switch, now: dt.datetime) -> str:
+    """When the closure has lasted too long, and what happens then; empty where nothing does."""
+    moment = state.overdue_at
+    if moment is None or state.why is not Why.SWITCH:
+        return ""
+    if state.overdue:
+        return f"the closure has lasted too long since {clock(moment, now)}"
+    then = "the site opens then" if switch.opens_when_overdue else "the site stays closed"
+    return f"{clock(moment, now)}, in {span(moment - now)}, if it is not open by then; {then}"
+
+
+def adjective(mode: Mode) -> str:
+    """*mode* as one says it: ``read-only``."""
+    return mode.value.replace("_", "-")
 
 
 def brake_data(brake: Brake) -> dict[str, Any]:
