@@ -57,6 +57,11 @@ COMMANDS = {
     # What Django answers itself is marked as such.
     "gunicorn-guarded": ["gunicorn", "tests.guarded_apps:wsgi", *KINDS["gunicorn"][2:]],
     "uvicorn-guarded": ["uvicorn", "tests.guarded_apps:asgi", *KINDS["uvicorn"][2:]],
+    # One process, which signs off at the end of its lifespan.
+    "uvicorn-alone": [
+        *("uvicorn", "demo.core.asgi:application", "--lifespan", "on"),
+        *("--timeout-graceful-shutdown", "10", "--log-level", "warning"),
+    ],
 }
 """The kinds, and further ones that only some tests want."""
 

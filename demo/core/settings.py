@@ -3,7 +3,8 @@
 Everything that differs from one machine to the next comes from the environment:
 
 ``DATABASE_URL``          a database; default: the SQLite file ``demo.sqlite3`` in the data folder
-``REDIS_URL``             a cache; default: Django's in-process cache
+``REDIS_URL``             a cache; default: Django's in-process cache; also the broker of Celery
+``DEMO_BROKER_URL``       another broker; without any, orders are delivered by hand
 ``SECRET_KEY``            default: generated once and kept in the data folder
 ``ALLOWED_HOSTS``         comma-separated host names
 ``CSRF_TRUSTED_ORIGINS``  comma-separated origins, needed behind a proxy that ends TLS
@@ -163,6 +164,14 @@ if redis_url := os.environ.get("REDIS_URL"):
             "KEY_PREFIX": "northlight",
         },
     }
+
+# Work in the background --------------------------------------------------------------------------
+
+CELERY_BROKER_URL = os.environ.get("DEMO_BROKER_URL") or os.environ.get("REDIS_URL", "")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A customer who pays does not wait for a broker that is away.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1}
 
 # Accounts ---------------------------------------------------------------------------------------
 

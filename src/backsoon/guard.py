@@ -9,6 +9,9 @@ One line in ``wsgi.py`` or ``asgi.py``::
 While the site is closed the guard refuses whoever brings no pass and goes nowhere exempt, with the
 bytes and the headers of the middleware's answer, several times as fast. Whoever else comes goes on
 to Django, where the middleware judges; so the guard does not replace it.
+
+What it lets by it counts, in the middleware's place, from before Django begins until the server is
+done with the body.
 """
 
 from __future__ import annotations
@@ -33,17 +36,34 @@ def wsgi(application: WSGIApplication) -> WSGIApplication:
     Raises ``ImproperlyConfigured`` when ``settings.BACKSOON`` cannot be used.
     """
     from . import conf
-    from .http import outside
+    from .gate import gate
+    from .http import bodies, outside
+    from .http.passage import set_aside
+    from .inflight import KEY, leave
 
     conf.current()  # a wrong setting shows at the start, not at the first closure
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        refusal = outside.from_wsgi(environ)
-        if refusal is None:
+        unit = bodies.Visit(environ)
+        try:
+            view = gate.enter(unit)
+        except Exception as error:  # noqa: BLE001  (it is counted out, and the middleware will say)
+            outside.report(error)
             return application(environ, start_response)
-        status, headers, body = refusal
-        start_response(status, headers)
-        return [body]
+        try:
+            if not view.is_open:
+                refusal = outside.from_wsgi(environ, view)
+                if refusal is not None:
+                    leave(unit)
+                    status, headers, body = refusal
+                    start_response(status, headers)
+                    return [body]
+                set_aside(unit, view)
+            environ[KEY] = unit
+            return bodies.counted_out(application(environ, start_response), unit, environ)
+        except BaseException:
+            leave(unit)
+            raise
 
     return guarded
 
@@ -52,36 +72,54 @@ def asgi(application: ASGIApplication) -> ASGIApplication:
     """*application* (what ``get_asgi_application()`` returned) behind the guard.
 
     It may serve more than HTTP, behind a router: WebSockets of those who are not admitted are
-    refused at the handshake, with 503 or the close code 1013; what is neither HTTP nor WebSocket
-    goes by untouched.
+    refused at the handshake, with 503 or the close code 1013, and ended with the close code 1012
+    when the site closes. Of the server's lifespan the guard learns when to sign off. What is none
+    of these goes by untouched.
 
     Raises ``ImproperlyConfigured`` when ``settings.BACKSOON`` cannot be used.
     """
     from . import conf
     from .gate import gate
-    from .http import handshakes, outside
+    from .http import lifespan, outside, sockets
+    from .http.passage import set_aside
+    from .inflight import KEY, UNITS, Unit, leave
 
     conf.current()
+    gate.subscribe(sockets.on_change)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
             if not gate.knows:
                 await outside.first_reading()
-            refusal = outside.from_asgi(scope)
-            if refusal is not None:
-                status, headers, body = refusal
-                start = {"type": "http.response.start", "status": status, "headers": headers}
-                await send(start)
-                await send({"type": "http.response.body", "body": body})
+            unit = Unit(scope["method"], scope["path"])
+            try:
+                view = gate.enter(unit)
+            except Exception as error:  # noqa: BLE001  (as under WSGI)
+                outside.report(error)
+                await application(scope, receive, send)
                 return
+            try:
+                if not view.is_open:
+                    refusal = outside.from_asgi(scope, view)
+                    if refusal is not None:
+                        leave(unit)  # a slow client must not be waited for
+                        await outside.send_refusal(refusal, send)
+                        return
+                    set_aside(unit, view)
+                scope[KEY] = unit
+                await application(scope, receive, send)
+            finally:
+                # What still runs in a thread, of a client who has gone, counts by itself from now
+                # on: see the middleware.
+                scope.pop(KEY, None)
+                if UNITS.pop(unit, None) is None:
+                    leave(unit)
         elif kind == "websocket":
-            if not gate.knows:
-                await outside.first_reading()
-            if not await handshakes.is_admitted(scope):
-                await receive()  # that there is somebody
-                await handshakes.refuse(scope, send)
-                return
-        await application(scope, receive, send)
+            await sockets.serve(application, scope, receive, send)
+        elif kind == "lifespan":
+            await lifespan.live(application, scope, receive, send)
+        else:
+            await application(scope, receive, send)
 
     return guarded

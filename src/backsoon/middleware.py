@@ -19,7 +19,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 
 from . import conf
 from .gate import gate
-from .http import answers, doorway, lookups, outage, sessions, strangers
+from .http import answers, doorway, lookups, outage, sessions, strangers, streams
 from .http.passage import Passage, give_pass_while_open, set_aside
 from .inflight import KEY, UNITS, leave, leave_when_closed, take_over
 from .registrar import set_kind
@@ -66,9 +66,11 @@ class MaintenanceModeMiddleware:
                     give_pass_while_open(request, response)
             else:
                 response = self._answer_while_closed(request, view, unit)
-            if ended and response.streaming:
-                ended = False
-                leave_when_closed(request, response)
+            if response.streaming:
+                streams.watch(unit, response)
+                if ended:
+                    ended = False
+                    leave_when_closed(request, response)
         finally:
             # Nearly always it stands where it was counted in, and the rest can be spared.
             if ended and UNITS.pop(request, None) is None:
@@ -106,9 +108,11 @@ class MaintenanceModeMiddleware:
                     give_pass_while_open(request, response)
             else:
                 response = await self._aanswer_while_closed(request, view, unit)
-            if ended and response.streaming:
-                ended = False
-                leave_when_closed(request, response)
+            if response.streaming:
+                streams.watch(unit, response)
+                if ended:
+                    ended = False
+                    leave_when_closed(request, response)
         except asyncio.CancelledError:
             # The client has gone. A sync view goes on in its thread all the same; what is asked of
             # that thread now, it does when the view has ended. The guard will not wait for that.

@@ -11,7 +11,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 
@@ -35,18 +37,31 @@ logger = logging.getLogger("backsoon")
 TRY_AGAIN_LATER = 1013
 """The close code of a server that cannot serve now (registry of RFC 6455, 11.7)."""
 
+_has_thread: ContextVar[bool] = ContextVar("backsoon_websocket_queries", default=False)
+
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 
-async def is_admitted(scope: dict[str, Any]) -> bool:
-    """Whether a handshake is let by. A fault lets nobody by."""
+def needs_look_up(scope: dict[str, Any]) -> bool:
+    """Whether somebody may have to be looked up to judge this handshake. True when in doubt."""
     try:
-        view = gate.view()
-        return view.is_open or isinstance(await _decision(_request(scope), view), Admit)
+        return _needs_look_up(_request(scope))
+    except Exception:  # noqa: BLE001  (whoever judges will meet it again, and say so)
+        return True
+
+
+async def admission(scope: dict[str, Any], view: View) -> Admit | None:
+    """Why a handshake is let by while *view*, which is not open, is true.
+
+    ``None`` when it is not; a fault lets nobody by.
+    """
+    try:
+        decision = await _decision(_request(scope), view)
     except Exception:
         logger.exception("Backsoon: a WebSocket could not be judged, so it was refused.")
-        return False
+        return None
+    return decision if isinstance(decision, Admit) else None
 
 
 async def refuse(scope: dict[str, Any], send: Send) -> None:
@@ -74,16 +89,33 @@ def _request(scope: dict[str, Any]) -> HttpRequest:
     return ASGIRequest({**scope, "method": "GET"}, io.BytesIO())
 
 
-async def _decision(request: HttpRequest, view: View) -> object:
-    if conf.current().get_user is None and not passes.holds_pass(request):
-        return decide(view.state, _facts(request))  # nobody to look up
-    # As Django's handler does for a request: a thread of its own for the queries, which leaves no
-    # connection behind.
+@asynccontextmanager
+async def queries() -> AsyncIterator[None]:
+    """A thread of its own for queries, as Django's handler has it for each request.
+
+    It leaves no connection behind. Inside of another one, that one is used.
+    """
+    if _has_thread.get():
+        yield
+        return
     async with ThreadSensitiveContext():
+        token = _has_thread.set(True)
         try:
-            return await _decision_about_user(request, view)
+            yield
         finally:
+            _has_thread.reset(token)
             await sync_to_async(connections.close_all)()
+
+
+def _needs_look_up(request: HttpRequest) -> bool:
+    return conf.current().get_user is not None or passes.holds_pass(request)
+
+
+async def _decision(request: HttpRequest, view: View) -> object:
+    if not _needs_look_up(request):
+        return decide(view.state, _facts(request))  # nobody to look up
+    async with queries():
+        return await _decision_about_user(request, view)
 
 
 async def _decision_about_user(request: HttpRequest, view: View) -> object:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ Sending = tuple[str, list[tuple[str, str]], bytes]
 
 AsgiSending = tuple[int, list[tuple[bytes, bytes]], bytes]
 """A refusal as an ASGI server takes it: status code, headers, body."""
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Ready(NamedTuple):
@@ -76,12 +78,12 @@ class Look(HttpRequest):
         return self._its_scheme
 
 
-def from_wsgi(environ: dict[str, Any]) -> Sending | None:
-    """The refusal of a WSGI request; ``None`` when it is for Django to answer."""
+def from_wsgi(environ: dict[str, Any], view: View) -> Sending | None:
+    """The refusal of a WSGI request while *view*, which is not open, is true.
+
+    ``None`` when it is for Django to answer.
+    """
     try:
-        view = gate.view()
-        if view.is_open:
-            return None
         path_info = get_path_info(environ) or "/"
         script = get_script_name(environ)
         site = _site(script)
@@ -102,7 +104,7 @@ def from_wsgi(environ: dict[str, Any]) -> Sending | None:
             headers[ready.places[name]] = (name, value)
         return ready.status, headers, body
     except Exception as error:  # noqa: BLE001  (Django and the middleware will know what to do)
-        _report(error)
+        report(error)
         return None
 
 
@@ -111,18 +113,19 @@ async def first_reading() -> None:
     try:
         await sync_to_async(gate.view, thread_sensitive=False)()
     except Exception as error:  # noqa: BLE001
-        _report(error)
+        report(error)
 
 
-def from_asgi(scope: dict[str, Any]) -> AsgiSending | None:
-    """The refusal of an HTTP request under ASGI; ``None`` when it is for Django to answer.
+async def send_refusal(refusal: AsgiSending, send: Send) -> None:
+    """Send what :func:`from_asgi` returned."""
+    status, headers, body = refusal
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
-    Does not wait if :attr:`backsoon.gate.Gate.knows`.
-    """
+
+def from_asgi(scope: dict[str, Any], view: View) -> AsgiSending | None:
+    """As :func:`from_wsgi`, of an HTTP request under ASGI."""
     try:
-        view = gate.view()
-        if view.is_open:
-            return None
         script = asgi_script_name(scope)
         site = _site(script)
         meta = _meta(scope, site.header_names)
@@ -144,7 +147,7 @@ def from_asgi(scope: dict[str, Any]) -> AsgiSending | None:
             headers[ready.places[name]] = (name.encode("ascii"), value.encode("latin-1"))
         return ready.code, headers, body
     except Exception as error:  # noqa: BLE001
-        _report(error)
+        report(error)
         return None
 
 
@@ -228,7 +231,7 @@ def _is_above() -> bool:
 _failing = False
 
 
-def _report(error: Exception) -> None:
+def report(error: Exception) -> None:
     """Say once that the guard cannot judge, not for every request."""
     global _failing
     if not _failing:

@@ -57,9 +57,7 @@ class Passage:
     """What is in force until then (see :mod:`backsoon.http.doorway`)."""
 
     @classmethod
-    def enter(
-        cls, request: HttpRequest, view: View, found: Found, unit: Any
-    ) -> Passage | None:
+    def enter(cls, request: HttpRequest, view: View, found: Found, unit: Any) -> Passage | None:
         """Begin the way down the stack, or ``None`` when the request is refused at once."""
         try:
             return cls._enter(request, view, found, unit)
@@ -69,9 +67,7 @@ class Passage:
             return None
 
     @classmethod
-    def _enter(
-        cls, request: HttpRequest, view: View, found: Found, unit: Any
-    ) -> Passage | None:
+    def _enter(cls, request: HttpRequest, view: View, found: Found, unit: Any) -> Passage | None:
         if facts.is_own_page(request) and view.state.mode is Mode.CLOSED:
             return None
         kind, user = found
