@@ -164,3 +164,10 @@ def test_a_closure_that_another_process_begins_is_about_its_own_number(fleet: Fl
     assert workers_line() == "not quiet: web1:4711 (wsgi) unaware"
     Worker.objects.filter(pk=worker).update(seen_epoch=3, acked_epoch=3)
     assert workers_line() == "quiet: the one worker acknowledged"
+
+
+def test_a_worker_that_knows_that_the_site_is_open_is_not_called_quiet(fleet: Fleet) -> None:
+    fleet.worker(4711, seen_epoch=0, in_flight=1, units=[["GET", "/", 0.1]])
+    _head, line, _summary = run("workers").lines
+    assert " open " in line
+    assert "quiet" not in line

@@ -101,7 +101,8 @@ def _lines(progress: Progress, listed: Sequence[Standing]) -> Iterator[str]:
         )
         return
     ids = worker_words.short_ids(standing.report for standing in progress.workers)
-    yield from aligned([HEAD, *(row for s in listed for row in _rows(s, ids))])
+    is_open = progress.state.is_open
+    yield from aligned([HEAD, *(row for s in listed for row in _rows(s, ids, is_open))])
     mode = words.adjective(progress.state.mode)
     yield f"The site is {mode} (epoch {progress.mark.epoch}). Workers: {summary(progress)}."
     different = versions(progress)
@@ -112,7 +113,7 @@ def _lines(progress: Progress, listed: Sequence[Standing]) -> Iterator[str]:
         )
 
 
-def _rows(standing: Standing, ids: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+def _rows(standing: Standing, ids: Mapping[str, str], is_open: bool) -> Iterator[tuple[str, ...]]:
     report = standing.report
     first, *others = worker_words.running_in(standing) or [""]
     knows = "-" if report.seen_epoch is None else str(report.seen_epoch)
@@ -123,7 +124,10 @@ def _rows(standing: Standing, ids: Mapping[str, str]) -> Iterator[tuple[str, ...
         printable(report.version),
         f"{worker_words.length(report.silence)} ago",
         knows,
-        worker_words.state(standing),
+        # Nothing is quiet about a worker that knows that the site is open.
+        "open"
+        if is_open and standing.condition is Condition.QUIET
+        else worker_words.state(standing),
         first,
     )
     for other in others:
