@@ -11,9 +11,12 @@ this order misses none.
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
+
+from asgiref.sync import sync_to_async
 
 from .clock import since_boot
 
@@ -117,6 +120,23 @@ def leave_when_closed(unit: Any, response: HttpResponseBase) -> None:
     finalizer.atexit = False
     # Django runs these first thing in close(), whoever calls it and whatever else fails there.
     response._resource_closers.append(finalizer)  # type: ignore[attr-defined]
+
+
+async def leave_after_thread(unit: Any) -> None:
+    """Count *unit* out when its thread has done what it was asked before, client or no client.
+
+    Call it once the coroutine of *unit* was cancelled: what runs in a thread goes on all the same.
+    Whoever is cancelled again while waiting, by a server that has lost its patience, goes at once,
+    and the unit is counted out later.
+    """
+    await asyncio.shield(_left_after_thread(unit))
+
+
+async def _left_after_thread(unit: Any) -> None:
+    try:
+        await sync_to_async(leave)(unit)
+    except RuntimeError:  # there is no thread any more: the process ends
+        leave(unit)
 
 
 def ordinary(*, readers: bool) -> Iterator[tuple[Any, float]]:

@@ -21,7 +21,7 @@ from . import conf
 from .gate import gate
 from .http import answers, doorway, lookups, outage, sessions, strangers, streams
 from .http.passage import Passage, give_pass_while_open, set_aside
-from .inflight import KEY, UNITS, leave, leave_when_closed, take_over
+from .inflight import KEY, UNITS, leave, leave_after_thread, leave_when_closed, take_over
 from .registrar import set_kind
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class MaintenanceModeMiddleware:
             # that thread now, it does when the view has ended. The guard will not wait for that.
             ended = False
             take_over(request, unit)
-            await sync_to_async(leave)(request)
+            await leave_after_thread(request)
             raise
         finally:
             # Nearly always it stands where it was counted in, and the rest can be spared.

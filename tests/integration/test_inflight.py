@@ -216,6 +216,23 @@ def test_a_view_in_a_thread_is_counted_until_it_ends_though_the_client_has_gone(
     asyncio.run(scenario())
 
 
+@override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=MIDDLEWARE)
+def test_a_server_that_loses_patience_with_such_a_view_does_not_let_it_count_for_ever() -> None:
+    async def scenario() -> None:
+        client = await connect("/thread/")
+        await client.send_input({"type": "http.disconnect"})
+        await asyncio.sleep(0.01)  # so that the view is being waited for
+        client.future.cancel()  # as Daphne does after ten seconds
+        for _turn in range(50):
+            await asyncio.sleep(0.001)
+            assert UNITS
+        may_end.set()
+        await until(lambda: not UNITS)
+        assert ended.is_set()
+
+    asyncio.run(scenario())
+
+
 async def connect(where: str) -> Any:
     """A client that has asked for *where* and whose view has begun."""
     scope = {

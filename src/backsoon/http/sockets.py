@@ -16,8 +16,6 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
 from backsoon import inflight
 from backsoon.core.decision import Reason
 from backsoon.gate import View, gate
@@ -159,9 +157,11 @@ class Connection:
         try:
             await application(self.scope, self._receive, self._send)
         except asyncio.CancelledError:
-            # What it still does in a thread, it does in the one that is asked here.
-            with contextlib.suppress(RuntimeError):  # no thread any more: the process ends
-                await sync_to_async(inflight.leave)(self)
+            # What it still does in a thread counts by itself, also if we are cancelled once more.
+            rest = inflight.Unit(self.method, self.path)
+            inflight.take_over(rest, self)
+            inflight.leave(self)
+            await inflight.leave_after_thread(rest)
             if not self._is_cancelled or self._cancelled_by_others():
                 raise
         finally:
