@@ -6,7 +6,7 @@ Only PostgreSQL tells whose a session is. What the worker had begun and not comm
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from django.db import Error as DatabaseError
 from django.db import connections
@@ -43,6 +43,26 @@ def end_sessions(name: str, clock: Callable[[], float] = time.monotonic) -> int:
     except DatabaseError as error:
         raise NotFencedError(f"the database refused: {str(error).strip()}") from error
     return ended
+
+
+def at_work(alias: str, names: Iterable[str]) -> set[str]:
+    """Which of *names* belong to sessions that are in the middle of a statement.
+
+    A server carries out the statement that it has begun with though the client was killed, and
+    outside of a transaction its effect stays. It is asked on one server, that of *alias*; other
+    databases than PostgreSQL do not tell whose their sessions are. Raises ``DatabaseError``.
+    """
+    asked = [name for name in names if name]
+    if not asked or connections[alias].vendor != "postgresql":
+        return set()
+    with connections[alias].cursor() as cursor:
+        # A pooler keeps idle sessions, with the name of whoever used them last.
+        cursor.execute(
+            "SELECT application_name FROM pg_stat_activity WHERE application_name = ANY(%s) "
+            "AND (state IS NULL OR state NOT LIKE %s)",
+            [asked, "idle%"],
+        )
+        return {name for (name,) in cursor.fetchall()}
 
 
 def _postgresqls() -> Iterator[str]:

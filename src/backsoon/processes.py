@@ -2,7 +2,7 @@
 
 A process number means something only together with the boot of the machine and the namespace that
 counts it, and it is given away again; the moment at which a process started tells two of the same
-number apart. Source: proc(5), pid_namespaces(7).
+number apart. Source: proc(5), pid_namespaces(7), time_namespaces(7).
 """
 
 from __future__ import annotations
@@ -35,14 +35,23 @@ def this_process() -> Process:
 
 @cache
 def machine() -> str:
-    """The boot and the namespace in which the process numbers of this process count."""
+    """The boot and the namespaces in which process numbers and starts of this process count."""
     if not sys.platform.startswith("linux"):
         return ""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115  (no file that exists)
+        numbers = _namespace("pid")
     except OSError:
         return ""
+    try:
+        # In another one the same process seems to have started at another time.
+        return f"{boot}/{numbers}/{_namespace('time')}"
+    except OSError:  # before Linux 5.6 there is but one
+        return f"{boot}/{numbers}"
+
+
+def _namespace(kind: str) -> str:
+    return os.readlink(f"/proc/self/ns/{kind}")  # noqa: PTH115  (no file that exists)
 
 
 def is_gone(process: Process) -> bool:

@@ -15,7 +15,7 @@ from django.conf import settings as django_settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from . import processes, store
+from . import fencing, processes, store
 from .core.quiesce import Report, Running
 from .models import Worker
 from .processes import Process
@@ -92,14 +92,17 @@ def bury_the_dead() -> int:
     """Note the workers of this machine that have ended, and forget those of long ago.
 
     Only what has surely ended counts: a process of this very boot whose number is free, or given
-    to another one. Says how many. Raises :class:`StoreUnavailableError`.
+    to another one, and of whose statements PostgreSQL carries out none any more. Says how many.
+    Raises :class:`StoreUnavailableError`.
     """
     with _writing():
         rows = Worker.objects.using(store.alias())
         own = processes.machine()
         living = list(rows.filter(machine=own, ended_at=None)) if own else []
-        gone = [row.pk for row in living if processes.is_gone(process_of(row))]
-        buried = _end_all(gone, Worker.Ending.GONE)
+        gone = [row for row in living if processes.is_gone(process_of(row))]
+        left = fencing.at_work(store.alias(), [row.session_name for row in gone])
+        ended = [row.pk for row in gone if row.session_name not in left]
+        buried = _end_all(ended, Worker.Ending.GONE)
         long_ago = _ago(FORGOTTEN_SECONDS)
         silent = rows.filter(seen_at__lt=long_ago, ended_at=None).values_list("pk", flat=True)
         buried += _end_all(list(silent), Worker.Ending.SILENT)
