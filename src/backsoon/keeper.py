@@ -21,7 +21,12 @@ from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
 from .core.vocabulary import Brake, Mode
-from .exceptions import BacksoonError, NotMigratedError, StoreUnavailableError
+from .exceptions import (
+    BacksoonError,
+    NotMigratedError,
+    OutdatedTablesError,
+    StoreUnavailableError,
+)
 from .registrar import Registrar, Stance
 from .snapshots import Mark, Snapshot
 from .store import Pulse
@@ -302,12 +307,18 @@ class Keeper:
             self._holder.install(Snapshot())
 
     def _lost(self, error: Exception) -> None:
+        # Where the database answers and only our row cannot be written (it is locked, say), others
+        # can close the site there, wait, and be told that all is quiet, for nobody knows of us.
+        outdated = isinstance(error, OutdatedTablesError)
+        unheard = self.registrar.is_refused and not outdated and _answers()
         connections[store.alias()].close()
         known = self._holder.snapshot
         if known is None:
-            known = self._recall()
+            known = self._recall(unheard=unheard)
         else:
             lastknown.save(known)  # somebody may have put an older one there, or removed it
+            if unheard and self._holder.stance().mode is not Mode.CLOSED:
+                self._holder.doubt()
         if self._reachable:
             logger.warning(
                 "Backsoon: the database cannot be read (%s). %s", error, _consequence(known)
@@ -317,17 +328,24 @@ class Keeper:
             self._holder.admit_ignorance()
         self._holder.stance()  # the lease may have run out, which is news for those who subscribed
 
-    def _recall(self) -> Snapshot | None:
+    def _recall(self, *, unheard: bool = False) -> Snapshot | None:
         """A process that was born while the database is away believes what the host knew last.
 
         That is no reading, so it brings no lease.
         """
         copy = lastknown.load()
-        if copy is not None and copy.policy.switch.mode is not Mode.CLOSED and brakes.is_damaged():
+        opens = copy is not None and copy.policy.switch.mode is not Mode.CLOSED
+        if opens and (unheard or brakes.is_damaged()):
             return None  # the order that cannot be read may have been to close
         if copy is not None:
             self._holder.install(copy, _reading(lease.NEVER, None))
         return copy
+
+
+def _answers() -> bool:
+    """Whether the database, which has just refused something, can be asked all the same."""
+    connection = connections[store.alias()]
+    return connection.connection is not None and connection.is_usable()
 
 
 def _is_unmoved(known: Snapshot, pulse: Pulse) -> bool:

@@ -20,7 +20,7 @@ from .core.quiesce import Condition, Report, Running, Standing, Verdict
 from .core.state import resolve_state
 from .core.vocabulary import Mode, State
 from .exceptions import StoreUnavailableError
-from .snapshots import Mark
+from .snapshots import Mark, Snapshot
 
 __all__ = [
     "Condition", "Progress", "Report", "Running", "Standing", "Verdict", "look", "silent_after",
@@ -78,10 +78,7 @@ def look(
 
     Raises :class:`StoreUnavailableError`.
     """
-    # In this order: what the rows said stayed true, if the switch had not moved by then.
-    reports = workers.reports()
-    snapshot = store.load()
-    now = store.utc_now()
+    reports, snapshot, now, moved = _reading()
     state = resolve_state(snapshot.policy, snapshot.windows, now)
     later = resolve_state(snapshot.policy, snapshot.windows, now + MARGIN)
     if elapsed is None:
@@ -91,10 +88,11 @@ def look(
     of = rules.condition_opened if opened else rules.condition
     standings = tuple(Standing(report, of(report, epoch, patience)) for report in reports)
     if opened:
-        overtaken = not state.is_open
+        overtaken = moved or not state.is_open
     else:
         least = Mode.READ_ONLY if mode is None else mode
-        overtaken = min(state.mode.severity, later.mode.severity) < least.severity
+        milder = min(state.mode.severity, later.mode.severity) < least.severity
+        overtaken = moved or milder
     verdict = Verdict.OVERTAKEN if overtaken else rules.verdict(
         standings,
         elapsed=elapsed,
@@ -109,32 +107,50 @@ def watch(
     seconds: float,
     *,
     opened: bool = False,
+    mode: Mode | None = None,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[Progress]:
     """Wait at most *seconds* until it is decided: the last progress has a verdict.
 
-    Yields at once, whenever something changes, and each second. A database that is away for a while
+    *mode* is what was closed to; without it, what the site is closed to at the first look. Yields
+    at once, whenever something changes, and each second. A database that is away for a while
     is waited for as well; :class:`StoreUnavailableError` is raised when the time is over.
     """
+    patience = store.Patience()
+    try:
+        yield from _watch(seconds, opened, mode, clock, pause, patience)
+    finally:
+        patience.close()
+
+
+def _watch(
+    seconds: float,
+    opened: bool,
+    mode: Mode | None,
+    clock: Callable[[], float],
+    pause: Callable[[float], None],
+    patience: store.Patience,
+) -> Iterator[Progress]:
     began = told_at = clock()
     buried_at = float("-inf")
     last: Progress | None = None
-    mode: Mode | None = None
     wait = FIRST_PAUSE
     while True:
         now = clock()
         is_over = now - began >= seconds
-        try:
-            if now - buried_at >= TOLD_SECONDS:
-                workers.bury_the_dead()
-                buried_at = now
-            progress = look(opened=opened, elapsed=now - began, mode=mode, time_is_over=is_over)
-        except StoreUnavailableError:
-            connections[store.alias()].close()
-            if is_over:
-                raise
-        else:
+        progress: Progress | None = None
+        with patience.limited():
+            try:
+                if now - buried_at >= TOLD_SECONDS:
+                    workers.bury_the_dead()
+                    buried_at = now
+                progress = look(opened=opened, elapsed=now - began, mode=mode, time_is_over=is_over)
+            except StoreUnavailableError:
+                connections[store.alias()].close()
+                if is_over:
+                    raise
+        if progress is not None:
             mode = mode or progress.state.mode
             decided = progress.verdict is not Verdict.WAITING
             if decided or _has_moved(last, progress) or now - told_at >= TOLD_SECONDS:
@@ -144,6 +160,26 @@ def watch(
                 return
         pause(max(0.0, min(wait, began + seconds - clock())))
         wait = min(1.5 * wait, LONGEST_PAUSE)
+
+
+def _reading() -> tuple[list[Report], Snapshot, dt.datetime, bool]:
+    """What the workers said, what is stored, the time, and whether the switch kept moving.
+
+    The time is that of the clock by which workers open when a timer runs out: the database's where
+    it has one, for this machine's may be wrong.
+    """
+    attempts_left = store.READING_ATTEMPTS
+    while True:
+        attempts_left -= 1
+        # In this order: what the rows said stayed true if the switch had not moved by then, and
+        # whoever had no row yet was born too late to have seen it as it was before.
+        pulse, own = store.read_pulse(), store.utc_now()
+        reports = workers.reports()
+        snapshot = store.load()
+        moved = snapshot.mark.epoch != pulse.mark.epoch
+        if not (moved and attempts_left):
+            now = store.utc_now() + ((pulse.now or own) - own)
+            return reports, snapshot, now, moved
 
 
 def _has_moved(last: Progress | None, progress: Progress) -> bool:

@@ -76,6 +76,8 @@ class Registrar:
 
     def __init__(self) -> None:
         self.identity = workers.new_id()
+        self.is_refused = False
+        """Whether the last attempt to write the row has failed, so that nobody knows of it."""
         self._is_enrolled = False
         self._lock = threading.Lock()
         self._drain: Drain | None = None
@@ -125,11 +127,12 @@ class Registrar:
             if self._is_enrolled:
                 return
             self.name_sessions()
-            _bury_the_dead()
             process = processes.this_process()
+            self.is_refused = True
             workers.add(self.identity, process, _kind, __version__, self._named())
-            self._is_enrolled = True
+            self._is_enrolled, self.is_refused = True, False
             self._told, self._told_at = {}, since_boot()
+            _bury_the_dead()  # not before: who cannot reach the database should find out once
 
     def report(self, stance: Stance) -> bool:
         """Say what is new, or from time to time that nothing is.

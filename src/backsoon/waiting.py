@@ -36,7 +36,9 @@ def quiet(outcome: Outcome, seconds: float | None, *, opened: bool = False) -> O
     """
     if seconds is None:
         return outcome
-    progress = deque(quiesce.watch(seconds, opened=opened), maxlen=1).pop()
+    state = outcome.state
+    mode = None if state.is_open else state.mode  # somebody may make it a milder closure
+    progress = deque(quiesce.watch(seconds, opened=opened, mode=mode), maxlen=1).pop()
     if not progress.is_quiet:
         raise NotQuietError(_sentence(progress), progress)
     return outcome

@@ -111,6 +111,26 @@ UNSAFE = {
         QUIET,
     ),
     "letting a newborn read from a replica": (Rules(reads_from_replica=True), QUIET),
+    "checking before counting where acknowledgements alone count": (
+        dataclasses.replace(KEEPS, checks_before_counting=True),
+        QUIET,
+    ),
+    "acknowledging too early where acknowledgements alone count": (
+        dataclasses.replace(KEEPS, acknowledges_undrained=True),
+        QUIET,
+    ),
+    "reading before registering where acknowledgements alone count": (
+        dataclasses.replace(KEEPS, reads_unregistered=True),
+        QUIET,
+    ),
+    "deregistering too early where acknowledgements alone count": (
+        dataclasses.replace(KEEPS, deregisters_undrained=True),
+        QUIET,
+    ),
+    "taking silence for death where the last known state is kept": (
+        dataclasses.replace(KEEPS, barrier=Barrier.ACKS_OR_SILENCE),
+        QUIET,
+    ),
     "acknowledging without naming the epoch": (
         Rules(acknowledges_without_epoch=True, last_epoch=3),
         QUIET,

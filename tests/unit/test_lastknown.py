@@ -570,7 +570,9 @@ def test_without_locks_it_is_written_all_the_same(
 
 
 AS_ON_WINDOWS = """
-import asyncio, importlib, os, pkgutil, subprocess, sys  # asyncio needs fcntl where there is one
+# These look at the system that they are imported on, so before it changes.
+import asyncio, importlib, os, pkgutil, subprocess, sys
+import celery.worker
 
 for name in ("fcntl", "pwd", "grp", "resource", "termios"):
     sys.modules[name] = None

@@ -23,10 +23,10 @@ import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-if sys.platform != "win32":  # where there is no prefork pool
+with suppress(ImportError):  # on Windows, where there is no prefork pool either
     import fcntl
 
 SLOTS = 4096
