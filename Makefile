@@ -30,7 +30,7 @@ demo-worker: ## Deliver the demo's orders in the background; needs REDIS_URL, as
 
 test: ## The whole suite: each installed Python, servers, browser
 	@scripts/bootstrap.sh test
-	@scripts/install_packages.sh chromium gettext postgresql redis nginx faketime
+	@scripts/install_packages.sh chromium gettext postgresql redis nginx faketime iproute2
 	$(BIN)/nox --tags corners
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest --numprocesses auto -m "not browser and not servers"

@@ -17,6 +17,7 @@ have_postgresql() { "$python" tests/programs.py postgresql >/dev/null 2>&1; }
 have_redis() { "$python" tests/programs.py redis >/dev/null 2>&1; }
 have_nginx() { "$python" tests/programs.py nginx >/dev/null 2>&1; }
 have_faketime() { "$python" tests/programs.py faketime >/dev/null 2>&1; }
+have_iproute2() { "$python" tests/programs.py iproute2 >/dev/null 2>&1; }
 have_wrk() { have wrk; }
 
 packages_for() {
@@ -29,8 +30,9 @@ packages_for() {
     redis) echo redis-server ;;
     nginx) echo nginx ;;
     faketime) echo faketime ;;
+    iproute2) echo iproute2 ;;
     wrk) echo wrk ;;
-    *) fail "unknown package '$1'; known: chromium gettext postgresql redis nginx faketime wrk" ;;
+    *) fail "unknown package '$1'; known: chromium gettext postgresql redis nginx faketime iproute2 wrk" ;;
     esac
 }
 
@@ -42,6 +44,7 @@ loss_of() {
     redis) echo "the tests that start a Redis of their own" ;;
     nginx) echo "the row of 'make bench' in which nginx serves a file" ;;
     faketime) echo "the tests that move a server's clock" ;;
+    iproute2) echo "the tests with several hosts" ;;
     wrk) echo "the requests a second of 'make bench'" ;;
     esac
 }

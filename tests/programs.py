@@ -16,8 +16,9 @@ _DEBIAN_PATHS = {
     "redis": "usr/bin/redis-server",
     "nginx": "usr/sbin/nginx",
     "faketime": "usr/lib/*/faketime/libfaketimeMT.so.1",
+    "iproute2": "usr/*bin/ip",
 }
-_COMMANDS = {"postgresql": "initdb", "redis": "redis-server", "nginx": "nginx"}
+_COMMANDS = {"postgresql": "initdb", "redis": "redis-server", "nginx": "nginx", "iproute2": "ip"}
 _PACKAGES = {"redis": "redis-server"}
 
 

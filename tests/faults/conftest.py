@@ -13,8 +13,13 @@ from tests.database_servers import PostgreSQL, Redis
 from tests.demo_server import ROOT, serving, set_up
 from tests.faults.report import Report
 from tests.faults.site import SETTINGS, FaultySite
+from tests.faults.writers.crew import Crew, crew, prepared
 
 SiteMaker = Callable[..., AbstractContextManager[FaultySite]]
+CrewMaker = Callable[..., AbstractContextManager[Crew]]
+
+THREADED = ("gunicorn-gthread", "postgresql")
+"""What serves most of the tests in which somebody waits until all is quiet."""
 
 KINDS = ("gunicorn", "uvicorn", "gunicorn-sync")
 """In this order also where a test names fewer: then pytest starts each of them only once."""
@@ -93,3 +98,42 @@ def site(running: FaultySite) -> Iterator[FaultySite]:
     yield running
     # pytest shows this for a test that failed.
     print(running.server.words(start)[-20_000:])  # noqa: T201
+
+
+@pytest.fixture(scope="session")
+def new_crew(postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> CrewMaker:
+    """What starts a site whose visitors write, given a kind of server and a kind of database."""
+    templates: dict[str, Path] = {}
+
+    def template(store: str) -> Path:
+        if store not in templates:
+            directory, more = tmp_path_factory.mktemp("writers") / store, {}
+            if store == "postgresql":
+                more["DATABASE_URL"] = postgresql.create_database("template_writers")
+            templates[store] = prepared(directory, **more)
+        return templates[store]
+
+    @contextmanager
+    def start(kind: str, store: str, **environment: str) -> Iterator[Crew]:
+        directory = tmp_path_factory.mktemp(f"writers-{kind}") / "site"
+        shutil.copytree(template(store), directory)
+        name = directory.parent.name.replace("-", "_")
+        if store == "postgresql":
+            environment["DATABASE_URL"] = postgresql.create_database(name, "template_writers")
+        try:
+            with crew(kind, directory, **environment) as made:
+                yield made
+                # pytest shows this for a test that failed.
+                print(made.server.words()[-20_000:])  # noqa: T201
+        finally:
+            if store == "postgresql":
+                postgresql.drop_database(name)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def threaded(new_crew: CrewMaker) -> Iterator[Crew]:
+    """A site whose visitors write, started once for all tests that do not choose a server."""
+    with new_crew(*THREADED) as made:
+        yield made

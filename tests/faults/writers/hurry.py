@@ -1,0 +1,13 @@
+"""Less patience than the default: these tests wait until a worker counts as silent."""
+
+from __future__ import annotations
+
+BEAT_SECONDS = 0.5
+"""How often each process says that it is alive."""
+
+
+def hurry() -> None:
+    """Let this process beat more often, and expect it of the others. Django has to be set up."""
+    from backsoon import workers
+
+    workers.BEAT_SECONDS = BEAT_SECONDS
