@@ -38,6 +38,9 @@ START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 """More than the ten seconds that both servers give to running requests."""
 
+PATIENT = ["--timeout-worker-healthcheck", str(int(START_SECONDS))]
+"""uvicorn gives up a worker that needs longer to start, and ends one that stands still as long."""
+
 KINDS: dict[str, list[str]] = {
     "gunicorn": [
         *("gunicorn", "tests.demo_apps:wsgi", "--workers", str(WORKERS), "--threads", "4"),
@@ -45,7 +48,7 @@ KINDS: dict[str, list[str]] = {
     ],
     "uvicorn": [
         *("uvicorn", "tests.demo_apps:asgi", "--workers", str(WORKERS), "--lifespan", "off"),
-        *("--timeout-graceful-shutdown", "10", "--log-level", "warning"),
+        *("--timeout-graceful-shutdown", "10", "--log-level", "warning", *PATIENT),
     ],
 }
 KINDS["gunicorn-preload"] = [*KINDS["gunicorn"], "--preload"]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.demo_server import WORKERS, manage
 from tests.faults.conftest import THREADED, CrewMaker
-from tests.faults.writers.crew import KINDS, PATIENCE, Crew
+from tests.faults.writers.crew import KINDS, PATIENCE, Crew, pids, stopped
 
 pytestmark = pytest.mark.servers("postgresql")
 
@@ -87,6 +87,24 @@ def test_a_view_is_waited_for_though_its_client_has_gone(crew: Crew) -> None:
     assert request.status.result(PATIENCE) == 0
     assert crew.operator.ask("close", wait=PATIENCE)["verdict"] == "quiet"
     assert "nobody reads this" in crew.notes()
+
+
+def test_a_worker_that_stands_still_with_a_request_in_hand_never_counts_as_quiet(
+    crew: Crew,
+) -> None:
+    crew.operator.ask("open", wait=PATIENCE)
+    request = crew.begin("/write/", ms=300, note="held")
+    with stopped(request.pid):
+        told = crew.operator.ask("close", wait=PATIENCE)
+        assert (told["verdict"], pids(told, "silent")) == ("silent", {request.pid})
+        # However often somebody asks.
+        again = crew.operator.ask("close", wait=0.5)
+        assert (again["verdict"], again["epoch"]) == ("silent", told["epoch"])
+        assert "held" not in crew.notes()
+    assert crew.operator.ask("close", wait=PATIENCE)["verdict"] == "quiet"
+    assert "held" in crew.notes()
+    crew.must_stay_quiet()
+    assert request.status.result(PATIENCE) == 200
 
 
 # -- What makes the rest worth something -----------------------------------------------------------

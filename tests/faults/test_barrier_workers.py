@@ -6,14 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from tests.database_servers import PostgreSQL
-from tests.demo_server import is_running, until
-from tests.faults.writers.crew import PATIENCE, Crew, Operator
+from tests.demo_server import is_running, manage, until
+from tests.faults.writers.crew import PATIENCE, Crew, Operator, pids, stopped
 
 pytestmark = pytest.mark.servers("postgresql")
 
@@ -37,28 +35,6 @@ def other(threaded: Crew) -> Iterator[Operator]:
     operator.end()
 
 
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """The process stands still, as on a machine that is paused."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-def pids(told: dict[str, Any], condition: str) -> set[int]:
-    """The processes that stand so."""
-    return {worker["pid"] for worker in told["workers"] if worker["condition"] == condition}
-
-
-def must_stay_quiet(site: Crew) -> None:
-    """Whoever asks now is refused, and nothing is written any more."""
-    before = site.operator.ask("written")
-    assert {site.request("/write/", "POST") for _ in range(12)} == {503}
-    assert site.operator.ask("written") == before
-
-
 # -- Stopped -----------------------------------------------------------------------------------
 
 
@@ -73,24 +49,22 @@ def test_an_idle_worker_that_stands_still_is_not_taken_for_quiet_before_it_says_
         assert pids(told, "silent") == {victim}
         assert pids(told, "quiet") == site.pids() - {victim}
     assert site.operator.ask("close", wait=LONG)["verdict"] == "quiet"
-    must_stay_quiet(site)
+    site.must_stay_quiet()
 
 
-def test_a_worker_that_stands_still_with_a_request_in_hand_never_counts_as_quiet(
+def test_the_sessions_of_a_worker_that_stands_still_can_be_ended_and_with_them_what_it_had_begun(
     site: Crew,
 ) -> None:
-    request = site.begin("/write/", ms=300, note="held")
+    request = site.begin("/transact/", ms=500, note="undone")
     with stopped(request.pid):
-        told = site.operator.ask("close", wait=LONG)
-        assert (told["verdict"], pids(told, "silent")) == ("silent", {request.pid})
-        # However often somebody asks.
-        again = site.operator.ask("close", wait=0.5)
-        assert (again["verdict"], again["epoch"]) == ("silent", told["epoch"])
-        assert "held" not in site.notes()
+        done = manage(site.server.env, "maintenance", "on", "--wait", "--fence")
+        assert str(request.pid) in done.stdout + done.stderr
+    assert request.status.result(PATIENCE) == 500
+    # It lives, so it begins anew, and has to be heard again.
     assert site.operator.ask("close", wait=LONG)["verdict"] == "quiet"
-    assert "held" in site.notes()
-    must_stay_quiet(site)
-    assert request.status.result(PATIENCE) == 200
+    assert request.pid in {worker["pid"] for worker in site.registered()}
+    assert "undone" not in site.notes()
+    site.must_stay_quiet()
 
 
 # -- Ended and born ----------------------------------------------------------------------------
@@ -107,7 +81,7 @@ def test_a_killed_worker_is_not_waited_for_and_who_takes_its_place_is_born_close
     (dead,) = (worker for worker in told["workers"] if worker["pid"] == request.pid)
     assert (dead["condition"], dead["ended"]) == ("ended", "gone")
     until(lambda: len(site.pids()) == 2 or None, PATIENCE, "a worker in its place")
-    must_stay_quiet(site)
+    site.must_stay_quiet()
     assert "of the dead" not in site.notes()
 
 
@@ -118,7 +92,7 @@ def test_what_the_database_still_does_for_a_killed_worker_is_waited_for(site: Cr
     told = site.operator.ask("close", wait=LONG)
     assert told["verdict"] == "quiet"
     assert "after death" in site.notes()
-    must_stay_quiet(site)
+    site.must_stay_quiet()
 
 
 def test_workers_that_are_added_during_the_wait_are_born_closed(site: Crew) -> None:
@@ -130,7 +104,7 @@ def test_workers_that_are_added_during_the_wait_are_born_closed(site: Crew) -> N
     told = site.operator.result("close")
     assert told["verdict"] == "quiet"
     assert request.status.result(PATIENCE) == 200
-    must_stay_quiet(site)
+    site.must_stay_quiet()
     site.server.signal(signal.SIGTTOU)
     until(lambda: len(site.pids()) == len(before) or None, PATIENCE, "one worker less")
 
@@ -148,7 +122,7 @@ def test_a_reload_during_the_wait_ends_only_when_the_old_workers_requests_have(
     assert request.status.result(PATIENCE) == 200
     until(lambda: not any(map(is_running, old)) or None, PATIENCE, f"the end of {old}")
     until(lambda: len(site.pids()) == 2 or None, PATIENCE, "new workers")
-    must_stay_quiet(site)
+    site.must_stay_quiet()
 
 
 # -- Slow and failing --------------------------------------------------------------------------
@@ -185,7 +159,7 @@ def test_a_view_that_fails_or_ends_its_process_is_waited_for_and_no_longer(
     told = site.operator.ask("close", wait=LONG)
     assert told["verdict"] == "quiet"
     assert site.notes()[-1] == f"end of {path}"
-    must_stay_quiet(site)
+    site.must_stay_quiet()
 
 
 def closing(site: Crew, other: Operator, seconds: float) -> int:

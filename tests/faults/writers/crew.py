@@ -6,7 +6,9 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -19,13 +21,22 @@ from pathlib import Path
 from typing import Any
 
 from tests.database_servers import children
-from tests.demo_server import COMMANDS, HOST, ROOT, DemoServer, environment, serving, until
+from tests.demo_server import (
+    COMMANDS,
+    HOST,
+    PATIENT,
+    ROOT,
+    DemoServer,
+    environment,
+    serving,
+    until,
+)
 
 SETTINGS = "tests.faults.writers.settings"
 
 _GUNICORN = ["--workers", "2", "--log-level", "warning", "--no-control-socket"]
 _THREADS = [*_GUNICORN, "--threads", "4"]
-_UVICORN = ["--workers", "2", "--lifespan", "off", "--log-level", "warning"]
+_UVICORN = ["--workers", "2", "--lifespan", "off", "--log-level", "warning", *PATIENT]
 
 _PLACE = "tests.faults.writers"
 
@@ -209,11 +220,32 @@ class Crew:
         self.wake_all()
         self.operator.ask("open", wait=PATIENCE)
 
+    def must_stay_quiet(self) -> None:
+        """Whoever asks now is refused, and nothing is written any more."""
+        before = self.operator.ask("written")
+        assert {self.request("/write/", "POST") for _ in range(12)} == {503}
+        assert self.operator.ask("written") == before
+
     def stop(self) -> None:
         """End the operator and let visitors go."""
         if self.operator.process.poll() is None:
             self.operator.end()
         self.pool.shutdown(cancel_futures=True)
+
+
+def pids(told: dict[str, Any], condition: str) -> set[int]:
+    """The processes that stand so, by what the operator was told."""
+    return {worker["pid"] for worker in told["workers"] if worker["condition"] == condition}
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process stands still, as on a machine that is paused."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
@@ -105,6 +105,15 @@ def leave(request: HttpRequest) -> HttpResponse:
     raise SystemExit(1)
 
 
+def transact(request: HttpRequest) -> HttpResponse:
+    """Write, then work, and only then let it count."""
+    begin(request)
+    with transaction.atomic():
+        stamp(note(request))
+        time.sleep(seconds(request))
+    return HttpResponse("written")
+
+
 def in_the_database(request: HttpRequest) -> HttpResponse:
     """One statement that takes its time on the server and writes a row at its end (PostgreSQL)."""
     begin(request)
@@ -125,6 +134,7 @@ urlpatterns = [
     path("exempt/write/", write),
     path("fail/", fail),
     path("leave/", leave),
+    path("transact/", transact),
     path("in-the-database/", in_the_database),
     path("maintenance/", include("backsoon.urls")),
 ]
