@@ -21,6 +21,7 @@ from .exceptions import ConflictError
 from .hostfiles import UnusableError
 from .models import Change
 from .plans import next_generation, plan_closure, plan_opening
+from .scheduling import end_all
 from .signals import committed
 from .snapshots import Snapshot
 
@@ -127,6 +128,7 @@ def _plan(brake: Brake, before: Snapshot, origin: Origin, *, at_once: bool) -> P
     plan = Plan()
     if brake.mode is Mode.OPEN:
         plan_opening(plan, before, brake.at, origin, brake.reason)
+        end_all(plan, before, brake.at)
         if brake.generation > before.policy.generation:
             plan.control["generation"] = brake.generation
     else:

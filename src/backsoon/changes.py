@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from . import store
 from .core.state import resolve_state
-from .core.vocabulary import State
+from .core.vocabulary import State, Window
 from .editing import SWITCH_KEY, definitions, shown, storable, stored
 from .exceptions import ConflictError
 from .models import Change
@@ -60,6 +60,8 @@ class Outcome:
     mark: Mark
     changed: bool
     changes: tuple[Change, ...] = ()
+    windows: tuple[Window, ...] = ()
+    """The planned closures that were changed and can still matter."""
 
 
 @dataclass(slots=True)
@@ -69,9 +71,17 @@ class Plan:
     entries: dict[str, Entry] = field(default_factory=dict)
     control: dict[str, Any] = field(default_factory=dict)
     """Fields of the control row; not empty means that the switch moves."""
+    windows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Fields of the rows of windows, by their ``uid``; a change of theirs counts as one of the
+    switch."""
     action: str = ""
     remarks: dict[str, Any] = field(default_factory=dict)
     """What the history shall say besides the new values."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether it gives the switch, or the windows, a new number."""
+        return bool(self.control or self.windows)
 
 
 def carry_out(
@@ -89,11 +99,11 @@ def carry_out(
     setting of the plan; :class:`StoreUnavailableError` when the database would not.
     """
     state_before = resolve_state(before.policy, before.windows, now)
-    if not plan.entries and not plan.control:
+    if not plan.entries and not plan.moves:
         return Outcome(state_before, before.mark, changed=False)
     using = store.alias()
     with store.translated_errors(), transaction.atomic(using=using):
-        if plan.control:
+        if plan.moves:
             if not store.swap_control(before.mark, **plan.control):
                 raise overtaken()
         else:
@@ -104,6 +114,8 @@ def carry_out(
         known = definitions(plan.entries)
         for key, entry in plan.entries.items():
             store.save_entry(known[key], entry, origin.user_id)
+        for uid, values in plan.windows.items():
+            store.save_window(uid, **values)
         after = store.load()
         state = resolve_state(after.policy, after.windows, now)
         change = record(
@@ -115,7 +127,8 @@ def carry_out(
             *_difference(before, after, plan, state_before, state),
         )
         transaction.on_commit(lambda: _announce(change, state_before, state), using=using)
-    return Outcome(state, after.mark, changed=True, changes=(change,))
+    windows = tuple(window for window in after.windows if window.uid in plan.windows)
+    return Outcome(state, after.mark, changed=True, changes=(change,), windows=windows)
 
 
 def _require_settings_unmoved(before: Snapshot, plan: Plan) -> None:
@@ -129,30 +142,68 @@ def _require_settings_unmoved(before: Snapshot, plan: Plan) -> None:
         raise settings_overtaken(theirs)
 
 
+_Values = dict[str, Any]
+
+
 def _difference(
     before: Snapshot, after: Snapshot, plan: Plan, state_before: State, state: State
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[_Values, _Values]:
     """Old and new values of what changed, for the history."""
-    old: dict[str, Any] = {}
-    new: dict[str, Any] = {}
+    old, new = _settings(before, plan), _settings(after, plan)
+    if plan.control:
+        was, becomes = _switch(before, after, plan, state_before, state)
+        old, new = old | was, new | becomes
+    for uid in plan.windows:
+        was, becomes = _window(before, uid), _window(after, uid)
+        both = {name: value for name, value in was.items() if becomes.get(name) == value}
+        both.pop("window", None)  # which one it was is told in any case
+        old |= {name: value for name, value in was.items() if name not in both}
+        new |= {name: value for name, value in becomes.items() if name not in both}
+    return old, new | plan.remarks
+
+
+def _settings(snapshot: Snapshot, plan: Plan) -> _Values:
+    values = {}
     for key in plan.entries:
         if key == SWITCH_KEY:
             continue
-        for record, snapshot in ((old, before), (new, after)):
-            record[key] = shown(snapshot, key)
-            for code, text in stored(snapshot, key).translations.items():
-                record[f"{key}:{code}"] = text
-    if plan.control:
-        if state_before.mode is not state.mode or plan.action != Change.Action.SETTINGS:
-            old["mode"], new["mode"] = state_before.mode.value, state.mode.value
-        timer = before.policy.switch.open_at_end
-        if timer != plan.control.get("open_at_end", timer):
-            old["open_at_end"], new["open_at_end"] = timer, not timer
-        if "overdue_at" in plan.control and plan.action == Change.Action.SETTINGS:
-            old["overdue_at"], new["overdue_at"] = _limit(before), _limit(after)
-        if "generation" in plan.control:
-            new["logins"] = "ended"
-    return old, new | plan.remarks
+        values[key] = shown(snapshot, key)
+        for code, text in stored(snapshot, key).translations.items():
+            values[f"{key}:{code}"] = text
+    return values
+
+
+def _switch(
+    before: Snapshot, after: Snapshot, plan: Plan, state_before: State, state: State
+) -> tuple[_Values, _Values]:
+    old: _Values = {}
+    new: _Values = {}
+    if state_before.mode is not state.mode or plan.action != Change.Action.SETTINGS:
+        old["mode"], new["mode"] = state_before.mode.value, state.mode.value
+    timer = before.policy.switch.open_at_end
+    if timer != plan.control.get("open_at_end", timer):
+        old["open_at_end"], new["open_at_end"] = timer, not timer
+    if "overdue_at" in plan.control and plan.action == Change.Action.SETTINGS:
+        old["overdue_at"], new["overdue_at"] = _limit(before), _limit(after)
+    if "generation" in plan.control:
+        new["logins"] = "ended"
+    return old, new
+
+
+def _window(snapshot: Snapshot, uid: str) -> _Values:
+    """A planned closure as the history tells of it; empty where it is not, or no more."""
+    window = snapshot.window(uid)
+    if window is None:
+        return {}
+    words = window.told("")
+    return {
+        "window": f"#{window.number}",
+        "starts_at": window.starts_at.isoformat(),
+        "ends_at": window.ends_at.isoformat() if window.ends_at else "",
+        "planned_mode": window.mode.value,
+        "title": words.title,
+        "message": words.message,
+    }
 
 
 def _limit(snapshot: Snapshot) -> str:

@@ -11,13 +11,15 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from . import environment, hostfiles
-from .core.vocabulary import Mode, Notice, Policy, Switch, Window
+from .core.vocabulary import Mode, Notice, Policy, Switch, Window, Words
 from .hostfiles import Folder, Signature, UnusableError
 from .snapshots import Mark, Snapshot
 
@@ -153,6 +155,11 @@ def _encoded(snapshot: Snapshot) -> bytes:
                 "mode": window.mode.value,
                 "keep_logins": window.keep_logins,
                 "reason": window.reason,
+                "uid": window.uid,
+                "number": window.number,
+                "words": {
+                    code: [words.title, words.message] for code, words in window.words.items()
+                },
             }
             for window in snapshot.windows
         ],
@@ -184,11 +191,19 @@ def _switch(*, mode: str, **others: Any) -> Switch:
     return Switch(Mode(mode), **others, **moments)
 
 
-def _window(*, starts_at: str, ends_at: str | None, mode: str, **others: Any) -> Window:
+def _window(
+    *,
+    starts_at: str,
+    ends_at: str | None,
+    mode: str,
+    words: Mapping[str, Sequence[str]] = MappingProxyType({}),  # one of an earlier version has none
+    **others: Any,
+) -> Window:
     begin = moment(starts_at)
     if begin is None:
         raise ValueError("a window without a beginning")
-    return Window(begin, moment(ends_at), Mode(mode), **others)
+    told = {code: Words(*texts) for code, texts in words.items()}
+    return Window(begin, moment(ends_at), Mode(mode), words=MappingProxyType(told), **others)
 
 
 def iso(value: dt.datetime | None) -> str | None:

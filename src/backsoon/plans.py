@@ -14,6 +14,7 @@ from .core.vocabulary import Mode, Switch
 from .definitions import parse_moment
 from .editing import END_KEY, SWITCH_KEY, storable, stored
 from .models import Change
+from .scheduling import end_all, written_again
 from .snapshots import Entry, Snapshot
 
 
@@ -60,6 +61,7 @@ def plan_switching(
         plan_closure(plan, before, Mode.CLOSED, now, origin, reason)
     elif wanted is not None and not wanted.value and not stands_open:
         plan_opening(plan, before, now, origin, reason)
+        end_all(plan, before, now)
     elif has_opened_itself and plan.entries:
         # The timer's opening is written down first: a new end must not close the site again.
         plan_opening(plan, before, now, origin, reason)
@@ -106,7 +108,10 @@ def limited(now: dt.datetime, longest: dt.timedelta | None) -> dict[str, Any]:
 def plan_opening(
     plan: Plan, before: Snapshot, now: dt.datetime, origin: Origin, reason: str
 ) -> None:
-    """Open, and forget the expected end: it belonged to the closure that ends."""
+    """Open, and forget the expected end: it belonged to the closure that ends.
+
+    Planned closures that go on are another cause; :func:`backsoon.scheduling.end_all` ends them.
+    """
     plan.action = Change.Action.OPENED
     plan.entries[SWITCH_KEY] = Entry()
     plan.entries.pop(END_KEY, None)
@@ -127,10 +132,11 @@ def plan_opening(
 
 
 def plan_again(known: Snapshot, before: Snapshot) -> Plan:
-    """The switch as *known* says, for a database that has gone back to what *before* says."""
+    """Switch and windows as *known* says, for a database that went back to what *before* says."""
     switch, end = known.policy.switch, known.policy.ends_at
     return Plan(
         action=Change.Action.NOTICED,
+        windows=written_again(known, before),
         entries={
             SWITCH_KEY: Entry("" if switch.mode is Mode.OPEN else "true"),
             END_KEY: Entry(end.isoformat() if end is not None else ""),

@@ -18,7 +18,7 @@ from . import conf, store
 from .braking import Fate, merge_brake, pull_brake
 from .changes import CODE, Origin, Outcome, Plan, carry_out, overtaken, record, settings_overtaken
 from .core.state import resolve_state
-from .core.vocabulary import Mode, State
+from .core.vocabulary import Mode, State, Words
 from .definitions import DEFINITIONS
 from .editing import (
     END_KEY,
@@ -46,6 +46,7 @@ from .plans import (
     plan_switching,
     plan_timers,
 )
+from .scheduling import NoSuchWindowError, cancelled, current, end_all, moved, scheduled
 from .signals import committed
 from .snapshots import Entry, Mark, Snapshot
 from .waiting import assume_dead, fence, quiet, require_no_transaction
@@ -58,10 +59,12 @@ __all__ = [
     "Entry",
     "Fate",
     "Mark",
+    "NoSuchWindowError",
     "Origin",
     "Outcome",
     "adopt_outside_change",
     "assume_dead",
+    "cancel",
     "close_site",
     "current_state",
     "extend_closure",
@@ -75,7 +78,9 @@ __all__ = [
     "pull_brake",
     "raise_alarm",
     "reassert",
+    "reschedule",
     "save_settings",
+    "schedule",
 ]
 
 
@@ -148,7 +153,8 @@ def open_site(
     expected: Mark | None = None,
     wait: float | None = None,
 ) -> Outcome:
-    """Open the site. The expected end is forgotten: it belonged to the closure that ends.
+    """Open the site. The expected end is forgotten: it belonged to the closure that ends. A planned
+    closure that goes on ends now; those to come stay.
 
     With *wait* it returns as soon as every worker knows, after so many seconds at most. Opening an
     open site changes nothing. Raises as :func:`close_site`.
@@ -158,11 +164,83 @@ def open_site(
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
         plan = Plan()
-        if before.policy.switch.mode is not Mode.OPEN or before.changed_outside:
+        end_all(plan, before, now)
+        if plan.windows or before.policy.switch.mode is not Mode.OPEN or before.changed_outside:
             plan_opening(plan, before, now, origin, reason)
         return plan
 
     return quiet(_switch(plan, origin, reason, expected), wait, opened=True)
+
+
+def schedule(
+    starts_at: dt.datetime,
+    ends_at: dt.datetime | None = None,
+    *,
+    mode: Mode = Mode.CLOSED,
+    keep_logins: bool = False,
+    words: Mapping[str, Words] | None = None,
+    reason: str = "",
+    origin: Origin = CODE,
+    expected: Mark | None = None,
+) -> Outcome:
+    """Plan a closure from *starts_at* to *ends_at* (aware), or until somebody opens.
+
+    Every process closes and opens at these seconds by its own clock; nobody has to run for that.
+    *words* is what visitors are told, by language; the key ``""`` serves every other, and what is
+    empty is as in the settings. ``Outcome.windows`` holds the closure with its number.
+
+    Raises :class:`InvalidSettingError` with sentences for ``starts_at``, ``ends_at``, ``title`` and
+    ``message``; else as :func:`close_site`.
+    """
+
+    def plan(before: Snapshot, now: dt.datetime) -> Plan:
+        return scheduled(
+            now, starts_at, ends_at, mode=mode, keep_logins=keep_logins, words=words or {},
+            reason=reason, origin=origin,
+        )  # fmt: skip
+
+    return _switch(plan, origin, reason, expected)
+
+
+def reschedule(
+    uid: str,
+    *,
+    starts_at: dt.datetime | None = None,
+    ends_at: dt.datetime | None = None,
+    until_opened: bool = False,
+    words: Mapping[str, Words] | None = None,
+    reason: str = "",
+    origin: Origin = CODE,
+    expected: Mark | None = None,
+) -> Outcome:
+    """Change the times or words of the planned closure *uid*, also while it goes on.
+
+    What is not given stays. A start that has come begins it at once; *until_opened* takes its end
+    away. Raises as :func:`schedule`, and :class:`NoSuchWindowError` when it is over.
+    """
+
+    def plan(before: Snapshot, now: dt.datetime) -> Plan:
+        window = current(before, now, uid)
+        return moved(
+            before, now, window, starts_at=starts_at, ends_at=ends_at, until_opened=until_opened,
+            words=words,
+        )  # fmt: skip
+
+    return _switch(plan, origin, reason, expected)
+
+
+def cancel(
+    uid: str, *, reason: str = "", origin: Origin = CODE, expected: Mark | None = None
+) -> Outcome:
+    """Take the planned closure *uid* back; one that has begun ends now.
+
+    Raises :class:`NoSuchWindowError` when it is over; else as :func:`close_site`.
+    """
+
+    def plan(before: Snapshot, now: dt.datetime) -> Plan:
+        return cancelled(now, current(before, now, uid))
+
+    return _switch(plan, origin, reason, expected)
 
 
 def extend_closure(

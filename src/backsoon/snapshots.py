@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -19,6 +19,7 @@ from .core.state import switch_mode
 from .core.vocabulary import Mode, Notice, Policy, Switch, Window
 from .definitions import BY_KEY, DEFINITIONS, Definition, clean, messages_of, parse_moment
 from .models import Maintenance, SystemSetting
+from .models import Window as WindowRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,18 @@ class Snapshot:
     changed_outside: bool = False
     """Whether the switch was set in the table by other hands than ours."""
 
+    def window(self, uid: str) -> Window | None:
+        """The window of this *uid*; ``None`` where none is planned, or it was long ago."""
+        return next((window for window in self.windows if window.uid == uid), None)
+
 
 def snapshot_of(
-    control: Maintenance | None, rows: Mapping[str, SystemSetting], now: dt.datetime
+    control: Maintenance | None,
+    rows: Mapping[str, SystemSetting],
+    windows: Iterable[WindowRow],
+    now: dt.datetime,
 ) -> Snapshot:
-    """The reading that the control row and the settings make at *now*.
+    """The reading that the control row, the settings and the windows make at *now*.
 
     Raises ``AttributeError``, ``TypeError`` or ``ValueError`` where a row holds what its columns
     cannot mean.
@@ -96,6 +104,7 @@ def snapshot_of(
     entries["maintenance_mode"] = Entry() if stands_open else Entry("true")
     return Snapshot(
         policy=policy,
+        windows=tuple(row.to_core() for row in windows),
         mark=Mark(int(control.epoch), int(control.revision)) if control else Mark(),
         entries=MappingProxyType(entries),
         broken=tuple(broken),

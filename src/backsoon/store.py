@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, ProgrammingError, connections, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -20,7 +20,7 @@ from . import conf, environment, limits
 from .core.vocabulary import Mode
 from .definitions import Definition
 from .exceptions import NotMigratedError, OutdatedTablesError, StoreUnavailableError
-from .models import Maintenance, SystemSetting, Worker
+from .models import Maintenance, SystemSetting, Window
 from .snapshots import Entry, Mark, Snapshot, snapshot_of
 
 logger = logging.getLogger("backsoon")
@@ -100,7 +100,7 @@ def has_a_clock() -> bool:
 
 
 def load() -> Snapshot:
-    """Everything, by three queries. Raises :class:`StoreUnavailableError`."""
+    """Everything, by five queries. Raises :class:`StoreUnavailableError`."""
     with translated_errors(), bounded():
         try:
             return snapshot_of(*_read_rows(), utc_now())
@@ -111,21 +111,36 @@ def load() -> Snapshot:
             ) from error
 
 
-def _read_rows() -> tuple[Maintenance | None, dict[str, SystemSetting]]:
-    """The control row and the settings, as they were at one moment.
+def _read_rows() -> tuple[Maintenance | None, dict[str, SystemSetting], list[Window]]:
+    """The control row, the settings and the windows, as they were at one moment.
 
     A change committed between the two readings would look like one made by other hands than ours,
     so the control row is read before and after, and everything again if it moved.
     """
-    control, rows = _control_rows().first(), {}
+    control, rows, windows = _control_rows().first(), {}, []
     for _attempt in range(READING_ATTEMPTS):
         before = control
         stored = SystemSetting.objects.using(alias()).only("key", "value", "translations")
         rows = {row.key: row for row in stored}
+        windows = _read_windows()
         control = _control_rows().first()
         if _revision(before) == _revision(control):
             break
-    return control, rows
+    return control, rows, windows
+
+
+def _read_windows() -> list[Window]:
+    """Those that can still matter: not over yet, and the last one that ended logins.
+
+    A day of grace, because the clocks of machines differ; what is long past would only cost time.
+    """
+    now = utc_now()
+    valid = Window.objects.using(alias()).filter(cancelled_at=None)
+    still = Q(ends_at=None) | Q(ends_at__gt=now - dt.timedelta(days=1))
+    found = list(valid.filter(still).order_by("starts_at", "pk"))
+    closures = valid.filter(mode=Mode.CLOSED.value, keep_logins=False, starts_at__lte=now)
+    last = closures.order_by("-starts_at").first()
+    return found if last is None or last in found else [last, *found]
 
 
 def _revision(control: Maintenance | None) -> object:
@@ -177,6 +192,21 @@ def save_entry(definition: Definition, entry: Entry, user_id: Any) -> None:
     row.translations = {code: text for code, text in entry.translations.items() if text}
     row.updated_by_id = user_id
     row.save(using=alias())
+
+
+def save_window(uid: str, **values: Any) -> Window:
+    """Write *values* of one window, making its row when there is none of this *uid*."""
+    row = Window.objects.using(alias()).filter(uid=uid).first() or Window(uid=uid)
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(using=alias())
+    return row
+
+
+def find_window(number: int) -> Window | None:
+    """The window that people call by *number*. Raises :class:`StoreUnavailableError`."""
+    with translated_errors():
+        return Window.objects.using(alias()).filter(pk=number).first()
 
 
 def new_row(definition: Definition) -> SystemSetting:
@@ -283,7 +313,7 @@ def _missing_tables() -> set[str]:
         tables = connection.introspection.table_names()
     except Exception:  # noqa: BLE001  (whatever happens here, the database did not answer)
         return set()
-    return {Maintenance._meta.db_table, Worker._meta.db_table} - set(tables)
+    return {Maintenance._meta.db_table, Window._meta.db_table} - set(tables)
 
 
 def utc_now() -> dt.datetime:

@@ -73,7 +73,7 @@ def failing_database(message: str = "the disk is full") -> Iterator[None]:
 NOON = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)
 
 
-def stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
-    """Let it be noon for the shells; the base of each module's fixture ``noon``."""
-    monkeypatch.setattr("backsoon.store.utc_now", lambda: NOON)
-    return NOON
+def stop_the_clock(monkeypatch: pytest.MonkeyPatch, at: dt.datetime = NOON) -> dt.datetime:
+    """Let it be noon for the shells, or *at*; the base of each module's fixture ``noon``."""
+    monkeypatch.setattr("backsoon.store.utc_now", lambda: at)
+    return at

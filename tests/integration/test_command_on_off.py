@@ -13,7 +13,7 @@ from django.test import override_settings
 from django.utils import translation
 
 from backsoon import services, store
-from backsoon.core.vocabulary import Mode, Policy, Switch, Window
+from backsoon.core.vocabulary import Mode
 from backsoon.models import Change, Maintenance
 from backsoon.snapshots import Snapshot
 from tests.integration.commands import failing_database, run, stop_the_clock
@@ -385,16 +385,19 @@ def test_off_without_a_database_opens_nothing() -> None:
     assert result.err.startswith("Not opened: ")
 
 
-def test_off_says_when_a_planned_window_keeps_the_site_closed(
+def test_off_ends_a_planned_closure_that_goes_on_and_leaves_those_to_come(
     noon: dt.datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = dt.timedelta(hours=1)
-    planned = Snapshot(policy=Policy(switch=Switch()), windows=(Window(noon - hour, noon + hour),))
-    monkeypatch.setattr(store, "load", lambda: planned)
+    services.schedule(noon, noon + hour)
+    services.schedule(noon + 5 * hour, noon + 6 * hour)
+    stop_the_clock(monkeypatch, noon + hour / 2)
+    assert not services.current_state().is_open
     result = run("off")
     assert result.code == 0
-    assert "Planned maintenance is on since 11:00 UTC" in result.lines[0]
-    assert result.lines[1].startswith("The switch is off; a planned window")
+    assert result.lines[0].startswith("Maintenance is off since 12:30 UTC")
+    stop_the_clock(monkeypatch, noon + 5.5 * hour)
+    assert not services.current_state().is_open
 
 
 @pytest.mark.parametrize(

@@ -94,10 +94,10 @@ def test_default_rows_read_as_defaults() -> None:
 
 
 @pytest.mark.usefixtures("closed")
-def test_everything_is_read_by_three_queries_and_the_numbers_by_one(
+def test_everything_is_read_by_five_queries_and_the_numbers_by_one(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(5):
         snapshot = store.load()
     with django_assert_num_queries(1):
         mark = store.read_mark()

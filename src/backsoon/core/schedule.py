@@ -56,3 +56,26 @@ def next_boundary(windows: Iterable[Window], now: dt.datetime) -> dt.datetime | 
         if edge is not None and edge > now
     )
     return min(edges, default=None)
+
+
+def upcoming(windows: Iterable[Window], now: dt.datetime) -> list[Window]:
+    """The windows that have not begun, the next one first."""
+    return sorted((w for w in windows if w.starts_at > now), key=lambda w: w.starts_at)
+
+
+def clashing(
+    windows: Iterable[Window], start: dt.datetime, end: dt.datetime | None
+) -> list[Window]:
+    """The windows that touch or overlap ``[start, end)``, earliest first: they become one closure.
+
+    *end* is ``None`` for one that lasts until somebody opens.
+    """
+    return sorted(
+        (
+            window
+            for window in windows
+            if (end is None or window.starts_at <= end)
+            and (window.ends_at is None or window.ends_at >= start)
+        ),
+        key=lambda w: w.starts_at,
+    )

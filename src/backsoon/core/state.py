@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from .schedule import continuous_span, next_boundary, windows_at
-from .vocabulary import Brake, Mode, Policy, State, Switch, Why, Window
+from .vocabulary import Brake, Mode, Notice, Policy, State, Switch, Why, Window
 
 DEFAULT_RETRY_SECONDS = 120
 """What a client is told to wait when nobody knows the end."""
@@ -48,11 +48,12 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
         since, until = policy.switch.since, policy.ends_at
         if span is not None and until is not None and (span[1] is None or span[1] > until):
             until = span[1]  # opening by hand earlier than the window would open nothing
-        reason, by = policy.switch.reason, policy.switch.by
+        reason, by, ruling = policy.switch.reason, policy.switch.by, None
     else:
         assert span is not None  # a window that covers now has a span around now
         since, until = span
-        reason, by = next(w.reason for w in covering if w.mode is window_mode), ""
+        ruling = next(w for w in covering if w.mode is window_mode)
+        reason, by = ruling.reason, ""
     return State(
         mode=mode,
         why=Why.SWITCH if by_switch else Why.WINDOW,
@@ -64,7 +65,21 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
         generation=generation,
         reason=reason,
         by=by,
+        window=ruling,
         next_change=next_change,
+    )
+
+
+def notice_of(policy: Policy, state: State, language: str) -> Notice:
+    """What visitors are told in *language*: the words of the window that rules, if it has any."""
+    notice = policy.notice(language)
+    if state.window is None:
+        return notice
+    words = state.window.told(language)
+    return dataclasses.replace(
+        notice,
+        title=words.title or notice.title,
+        message=words.message or notice.message,
     )
 
 

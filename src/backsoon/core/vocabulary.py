@@ -127,6 +127,14 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """What visitors are told about one window; empty texts leave those of the settings."""
+
+    title: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A planned closure, ``[starts_at, ends_at)``; without an end it lasts until somebody opens."""
 
@@ -135,6 +143,12 @@ class Window:
     mode: Mode = Mode.CLOSED
     keep_logins: bool = False
     reason: str = ""
+    uid: str = ""
+    """Which one it is, for ever; empty where nobody has to tell it from others."""
+    number: int | None = None
+    """How people call it."""
+    words: Mapping[str, Words] = field(default_factory=lambda: MappingProxyType({}))
+    """By language; the key ``""`` holds what serves every other language."""
 
     def __post_init__(self) -> None:
         _keep_in_utc(self, "starts_at", "ends_at")
@@ -142,6 +156,16 @@ class Window:
             raise ValueError("a window must end after it starts")
         if self.mode is Mode.OPEN:
             raise ValueError("a window that opens the site makes no sense")
+
+    def told(self, language: str) -> Words:
+        """The words for *language*, text by text: its own, its base's (``fr`` of ``fr-ca``), or
+        those for every other language.
+        """
+        found = [self.words.get(c, Words()) for c in (language, language.partition("-")[0], "")]
+        return Words(
+            title=next((words.title for words in found if words.title), ""),
+            message=next((words.message for words in found if words.message), ""),
+        )
 
     def covers(self, moment: dt.datetime) -> bool:
         """Whether *moment* lies in the window; the end itself does not."""
@@ -188,6 +212,8 @@ class State:
     """Logins stamped with a lower number have ended."""
     reason: str = ""
     by: str = ""
+    window: Window | None = None
+    """The planned closure that rules, if one does."""
     next_change: dt.datetime | None = None
     """The first moment at which this state would have to be resolved again."""
 

@@ -27,7 +27,7 @@ from django.utils.encoding import escape_uri_path, iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from backsoon import conf, store
-from backsoon.core.state import DEFAULT_RETRY_SECONDS, retry_after
+from backsoon.core.state import DEFAULT_RETRY_SECONDS, notice_of, retry_after
 
 from . import asking, responses
 from .asking import LONGEST_NEXT
@@ -269,7 +269,7 @@ def _model_of_page(view: View, wish: asking.Wish, prefix: str, login_refused: bo
 def _model_of_problem(
     view: View, wish: asking.Wish, prefix: str, login_refused: bool
 ) -> HttpResponse:
-    notice = view.snapshot.policy.notice(wish.language)
+    notice = notice_of(view.snapshot.policy, view.state, wish.language)
     with translation.override(wish.language):
         _title, detail = texts(notice, view.state)
     response = JsonResponse(

@@ -23,7 +23,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from backsoon import conf, store
-from backsoon.core.state import resolve_state
+from backsoon.core.state import notice_of, resolve_state
 from backsoon.core.vocabulary import Mode, Notice, State
 from backsoon.definitions import BY_KEY, languages
 from backsoon.gate import View
@@ -157,7 +157,7 @@ def template_error(language: str) -> str:
 
 def page_context(snapshot: Snapshot, state: State, language: str) -> dict[str, Any]:
     """What the template gets (documented in the reference). *language* must be active."""
-    notice = snapshot.policy.notice(language)
+    notice = notice_of(snapshot.policy, state, language)
     title, message = texts(notice, state)
     settings = conf.current()
     read_only = state.mode is Mode.READ_ONLY
@@ -273,7 +273,7 @@ def _own_name(code: str) -> str:
 
 def fallback(snapshot: Snapshot, state: State, language: str) -> str:
     """The built-in page with the stored texts. Never fails."""
-    notice = snapshot.policy.notice(language)
+    notice = notice_of(snapshot.policy, state, language)
     try:
         with translation.override(language):
             title, message = texts(notice, state)

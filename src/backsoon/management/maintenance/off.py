@@ -59,7 +59,7 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
     lines = [*_lines(outcome, Switch(Mode.OPEN, since))]
     if outcome.changed and record is not None and not record.is_over:
         lines.append(f"It was closed for a command: {record.line(store.utc_now())}")
-    if wish is None or not outcome.state.is_open:
+    if wish is None:
         console.answer(data, lines)
     else:
         _wait(console, wish, data, lines)
@@ -73,8 +73,6 @@ def _lines(outcome: Outcome, switch: Switch) -> Iterator[str]:
     line = words.state_line(outcome.state, outcome.mark, switch, store.utc_now())
     already = "" if outcome.changed else "It was off already. "
     yield already + line
-    if not outcome.state.is_open:
-        yield "The switch is off; a planned window keeps the site from opening."
 
 
 def _wait(console: Console, wish: Wish, data: dict[str, Any], lines: list[str]) -> None:

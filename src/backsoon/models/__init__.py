@@ -1,0 +1,18 @@
+"""What is stored. Rows convert to core values; they decide nothing."""
+
+from .control import Maintenance
+from .history import Change, ChangeQuerySet
+from .settings import SettingType, SystemSetting
+from .window import Window, new_uid
+from .worker import Worker
+
+__all__ = [
+    "Change",
+    "ChangeQuerySet",
+    "Maintenance",
+    "SettingType",
+    "SystemSetting",
+    "Window",
+    "Worker",
+    "new_uid",
+]

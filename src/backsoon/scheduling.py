@@ -1,0 +1,219 @@
+"""What a change of the planned closures consists of, and what is wrong with one.
+
+A window is judged where it is planned, not where it is read: each process only asks the clock.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from . import conf
+from .changes import Origin, Plan
+from .core.schedule import windows_at
+from .core.vocabulary import Mode, Window, Words
+from .definitions import BY_KEY, clean, messages_of
+from .editing import storable
+from .exceptions import InvalidSettingError
+from .models import Change, new_uid
+from .snapshots import Snapshot
+
+FARTHEST = conf.LONGEST_CLOSURE
+"""How far ahead a closure can be planned, and how long it can last."""
+
+LATE = dt.timedelta(minutes=1)
+"""A start that lies so short a time back is meant to be now: typing takes time."""
+
+
+class NoSuchWindowError(InvalidSettingError):
+    """There is no such planned closure, or it is over."""
+
+
+def scheduled(
+    now: dt.datetime,
+    starts_at: dt.datetime,
+    ends_at: dt.datetime | None,
+    *,
+    mode: Mode,
+    keep_logins: bool,
+    words: Mapping[str, Words],
+    reason: str,
+    origin: Origin,
+) -> Plan:
+    """What plans a closure. Raises :class:`InvalidSettingError` naming all that is wrong."""
+    if mode is Mode.OPEN:
+        raise ValueError("a planned closure closes, or makes read-only")
+    if now - LATE <= starts_at <= now:
+        starts_at = now
+    words = _judged(now, starts_at, ends_at, words)
+    values = {
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "mode": mode.value,
+        "keep_logins": keep_logins,
+        "reason": storable(reason),
+        "planned_start": starts_at,
+        "planned_end": ends_at,
+        "planned_by": origin.label,
+        "created_at": now,
+        **_texts(words),
+    }
+    return Plan(action=Change.Action.PLANNED, windows={new_uid(): values})
+
+
+def moved(
+    before: Snapshot,
+    now: dt.datetime,
+    window: Window,
+    *,
+    starts_at: dt.datetime | None = None,
+    ends_at: dt.datetime | None = None,
+    until_opened: bool = False,
+    words: Mapping[str, Words] | None = None,
+) -> Plan:
+    """What changes the times or words of a planned closure; what is not given stays as it is.
+
+    A start at or before *now* begins it at once. One that has begun keeps its start: what was
+    closed was closed. Raises :class:`InvalidSettingError`.
+    """
+    begun = window.starts_at <= now
+    if begun and starts_at not in (None, window.starts_at):
+        raise InvalidSettingError(
+            {"starts_at": [_("It has begun already, so its start cannot be moved.")]}
+        )
+    start = window.starts_at if starts_at is None or begun else max(starts_at, now)
+    end = None if until_opened else ends_at or window.ends_at
+    judged = _judged(now, start, end, words or {}, begun=begun)
+    values: dict[str, Any] = {}
+    if start != window.starts_at:
+        values["starts_at"] = start
+        if starts_at is not None and starts_at > now:
+            values["planned_start"] = start  # else it only begins earlier than planned
+    if end != window.ends_at:
+        values["ends_at"] = end
+        if not begun:
+            values["planned_end"] = end
+    if words is not None:
+        values |= _texts(judged)
+    return Plan(
+        action=Change.Action.REPLANNED if values else "",
+        windows={window.uid: values} if values else {},
+    )
+
+
+def cancelled(now: dt.datetime, window: Window) -> Plan:
+    """What takes a planned closure back; one that has begun ends now."""
+    if window.starts_at > now:
+        return Plan(action=Change.Action.CANCELLED, windows={window.uid: {"cancelled_at": now}})
+    return Plan(action=Change.Action.CANCELLED, windows=_ended([window], now))
+
+
+def end_all(plan: Plan, before: Snapshot, now: dt.datetime) -> None:
+    """Let *plan* end the windows in which the site is closed now: somebody opens by hand."""
+    plan.windows |= _ended(windows_at(before.windows, now), now)
+
+
+def written_again(known: Snapshot, before: Snapshot) -> dict[str, dict[str, Any]]:
+    """The windows of *known* that a database which has gone back does not have as they were.
+
+    What it has beyond them stays: a closure too many does less harm than one too few.
+    """
+    return {
+        window.uid: _row_of(window)
+        for window in known.windows
+        if window.uid and before.window(window.uid) != window
+    }
+
+
+def current(before: Snapshot, now: dt.datetime, uid: str) -> Window:
+    """The planned closure of this *uid*. Raises :class:`NoSuchWindowError` unless it is to come,
+    or goes on.
+    """
+    window = before.window(uid)
+    if window is None or (window.ends_at is not None and window.ends_at <= now):
+        raise NoSuchWindowError({"window": [_("There is no such planned closure any more.")]})
+    return window
+
+
+def _ended(windows: list[Window], now: dt.datetime) -> dict[str, dict[str, Any]]:
+    # One microsecond at least: a window has to end after its start.
+    return {
+        window.uid: {"ends_at": max(now, window.starts_at + dt.timedelta(microseconds=1))}
+        for window in windows
+    }
+
+
+def _judged(
+    now: dt.datetime,
+    starts_at: dt.datetime,
+    ends_at: dt.datetime | None,
+    words: Mapping[str, Words],
+    *,
+    begun: bool = False,
+) -> dict[str, Words]:
+    """The words as they are to be stored. Raises :class:`InvalidSettingError`."""
+    if starts_at.utcoffset() is None or (ends_at is not None and ends_at.utcoffset() is None):
+        raise ValueError("the moments of a planned closure must be aware")
+    errors = _wrong_times(now, starts_at, ends_at, begun)
+    cleaned: dict[str, dict[str, str]] = {code: {} for code in words}
+    for code, texts in words.items():
+        for name, text in (("title", texts.title), ("message", texts.message)):
+            try:
+                cleaned[code][name] = clean(BY_KEY[f"maintenance_{name}"], text)
+            except ValidationError as error:
+                errors[f"{name}:{code}" if code else name] = messages_of(error)
+    if errors:
+        raise InvalidSettingError(errors)
+    return {code: Words(**texts) for code, texts in cleaned.items()}
+
+
+def _wrong_times(
+    now: dt.datetime, starts_at: dt.datetime, ends_at: dt.datetime | None, begun: bool
+) -> dict[str, list[str]]:
+    errors = {}
+    days = {"days": FARTHEST.days}
+    if starts_at < now and not begun:
+        errors["starts_at"] = [_("This lies in the past. To close at once, use the switch.")]
+    elif starts_at - now > FARTHEST:
+        errors["starts_at"] = [_("This is more than %(days)d days away.") % days]
+    if ends_at is None:
+        return errors
+    if ends_at <= starts_at:
+        errors["ends_at"] = [_("The end has to come after the start.")]
+    elif ends_at <= now:
+        errors["ends_at"] = [_("The end has to lie in the future. To open now, open the site.")]
+    elif ends_at - starts_at > FARTHEST:
+        errors["ends_at"] = [_("A closure can last %(days)d days at most.") % days]
+    return errors
+
+
+def _texts(words: Mapping[str, Words]) -> dict[str, Any]:
+    own = words.get("", Words())
+    return {
+        "title": own.title,
+        "message": own.message,
+        "translations": {
+            code: {"title": texts.title, "message": texts.message}
+            for code, texts in words.items()
+            if code and (texts.title or texts.message)
+        },
+    }
+
+
+def _row_of(window: Window) -> dict[str, Any]:
+    return {
+        "starts_at": window.starts_at,
+        "ends_at": window.ends_at,
+        "mode": window.mode.value,
+        "keep_logins": window.keep_logins,
+        "reason": window.reason,
+        "planned_start": window.starts_at,
+        "planned_end": window.ends_at,
+        "created_at": window.starts_at,
+        "cancelled_at": None,
+        **_texts(window.words),
+    }
