@@ -155,10 +155,10 @@ def _difference(
         old, new = old | was, new | becomes
     for uid in plan.windows:
         was, becomes = _window(before, uid), _window(after, uid)
-        both = {name: value for name, value in was.items() if becomes.get(name) == value}
-        both.pop("window", None)  # which one it was is told in any case
-        old |= {name: value for name, value in was.items() if name not in both}
-        new |= {name: value for name, value in becomes.items() if name not in both}
+        new["window"] = becomes.pop("window", "") or was.get("window", "")
+        moved = [name for name in {**was, **becomes} if was.get(name, "") != becomes.get(name, "")]
+        old |= {name: was[name] for name in moved if name in was and name != "window"}
+        new |= {name: becomes[name] for name in moved if name in becomes}
     return old, new | plan.remarks
 
 

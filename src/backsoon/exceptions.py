@@ -46,6 +46,10 @@ class InvalidSettingError(BacksoonError):
         )
 
 
+class NoSuchWindowError(InvalidSettingError):
+    """There is no such planned closure, or it is over."""
+
+
 class LoginRefusedError(BacksoonError):
     """An ordinary user gave right credentials while the site is closed; nothing was written."""
 

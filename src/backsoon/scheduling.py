@@ -18,7 +18,7 @@ from .core.schedule import windows_at
 from .core.vocabulary import Mode, Window, Words
 from .definitions import BY_KEY, clean, messages_of
 from .editing import storable
-from .exceptions import InvalidSettingError
+from .exceptions import InvalidSettingError, NoSuchWindowError
 from .models import Change, new_uid
 from .snapshots import Snapshot
 
@@ -27,10 +27,6 @@ FARTHEST = conf.LONGEST_CLOSURE
 
 LATE = dt.timedelta(minutes=1)
 """A start that lies so short a time back is meant to be now: typing takes time."""
-
-
-class NoSuchWindowError(InvalidSettingError):
-    """There is no such planned closure, or it is over."""
 
 
 def scheduled(
@@ -47,6 +43,7 @@ def scheduled(
     """What plans a closure. Raises :class:`InvalidSettingError` naming all that is wrong."""
     if mode is Mode.OPEN:
         raise ValueError("a planned closure closes, or makes read-only")
+    _require_zones(starts_at, ends_at)
     if now - LATE <= starts_at <= now:
         starts_at = now
     words = _judged(now, starts_at, ends_at, words)
@@ -80,6 +77,7 @@ def moved(
     A start at or before *now* begins it at once. One that has begun keeps its start: what was
     closed was closed. Raises :class:`InvalidSettingError`.
     """
+    _require_zones(starts_at, ends_at)
     begun = window.starts_at <= now
     if begun and starts_at not in (None, window.starts_at):
         raise InvalidSettingError(
@@ -97,7 +95,7 @@ def moved(
         values["ends_at"] = end
         if not begun:
             values["planned_end"] = end
-    if words is not None:
+    if words is not None and _texts(judged) != _texts(window.words):
         values |= _texts(judged)
     return Plan(
         action=Change.Action.REPLANNED if values else "",
@@ -140,11 +138,16 @@ def current(before: Snapshot, now: dt.datetime, uid: str) -> Window:
 
 
 def _ended(windows: list[Window], now: dt.datetime) -> dict[str, dict[str, Any]]:
-    # One microsecond at least: a window has to end after its start.
+    # One that begins at this very moment has not been: a window ends after its start.
     return {
-        window.uid: {"ends_at": max(now, window.starts_at + dt.timedelta(microseconds=1))}
+        window.uid: {"ends_at": now} if window.starts_at < now else {"cancelled_at": now}
         for window in windows
     }
+
+
+def _require_zones(*moments: dt.datetime | None) -> None:
+    if any(moment is not None and moment.utcoffset() is None for moment in moments):
+        raise ValueError("the moments of a planned closure must be aware")
 
 
 def _judged(
@@ -156,8 +159,6 @@ def _judged(
     begun: bool = False,
 ) -> dict[str, Words]:
     """The words as they are to be stored. Raises :class:`InvalidSettingError`."""
-    if starts_at.utcoffset() is None or (ends_at is not None and ends_at.utcoffset() is None):
-        raise ValueError("the moments of a planned closure must be aware")
     errors = _wrong_times(now, starts_at, ends_at, begun)
     cleaned: dict[str, dict[str, str]] = {code: {} for code in words}
     for code, texts in words.items():

@@ -46,7 +46,7 @@ from .plans import (
     plan_switching,
     plan_timers,
 )
-from .scheduling import NoSuchWindowError, cancelled, current, end_all, moved, scheduled
+from .scheduling import cancelled, current, end_all, moved, scheduled
 from .signals import committed
 from .snapshots import Entry, Mark, Snapshot
 from .waiting import assume_dead, fence, quiet, require_no_transaction
@@ -59,7 +59,6 @@ __all__ = [
     "Entry",
     "Fate",
     "Mark",
-    "NoSuchWindowError",
     "Origin",
     "Outcome",
     "adopt_outside_change",

@@ -9,7 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 
-from backsoon.core.schedule import continuous_span, merged_spans, next_boundary, windows_at
+from backsoon.core.schedule import (
+    clashing,
+    continuous_span,
+    merged_spans,
+    next_boundary,
+    upcoming,
+    windows_at,
+)
 from backsoon.core.vocabulary import Mode, Window
 from tests.core.timeline import HORIZON, Span, bases, moment, schedules, zones
 
@@ -137,3 +144,41 @@ def test_without_windows_there_is_no_span_and_no_boundary() -> None:
     assert merged_spans([]) == []
     assert continuous_span([], NOON) is None
     assert next_boundary([], NOON) is None
+
+
+@given(bases, schedules, zones)
+@settings(max_examples=25, deadline=None)
+def test_what_is_to_come_is_what_has_not_begun_in_order_of_time(
+    base: dt.datetime, schedule: Schedule, zone: dt.tzinfo
+) -> None:
+    windows = [span.window(base, words) for span, words in schedule]
+    for minute in range(0, HORIZON, 7):
+        found = upcoming(windows, moment(base, minute, zone))
+        starts = sorted(span.start for span, _words in schedule if span.start > minute)
+        assert [window.starts_at for window in found] == [moment(base, s) for s in starts]
+
+
+@given(bases, schedules, zones)
+@settings(max_examples=25, deadline=None)
+def test_windows_clash_when_they_share_a_minute_or_one_begins_as_the_other_ends(
+    base: dt.datetime, schedule: Schedule, zone: dt.tzinfo
+) -> None:
+    windows = [span.window(base, words) for span, words in schedule]
+    for start in range(0, HORIZON, 11):
+        for end in (start + 1, start + 9, None):
+            last = HORIZON if end is None else end
+            # A visitor would notice no opening between the two: some minute belongs to both, or
+            # the next one to the other.
+            expected = sorted(
+                span.start
+                for span, _words in schedule
+                if any(span.covers(m) for m in range(start, last))
+                or span.end == start
+                or span.start == last
+            )
+            found = clashing(
+                windows,
+                moment(base, start, zone),
+                None if end is None else moment(base, end, zone),
+            )
+            assert [w.starts_at for w in found] == [moment(base, s) for s in expected]

@@ -15,12 +15,13 @@ from backsoon.core.state import (
     LONGEST_RETRY_SECONDS,
     OVERDUE_GRACE,
     is_overdue,
+    notice_of,
     opens_from,
     overdue_from,
     resolve_state,
     retry_after,
 )
-from backsoon.core.vocabulary import Mode, Notice, Policy, State, Switch, Why, Window
+from backsoon.core.vocabulary import Mode, Notice, Policy, State, Switch, Why, Window, Words
 from tests.core.timeline import HORIZON, LAST_EDGE, Span, bases, moment, schedules, zones
 
 NOON = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
@@ -392,3 +393,29 @@ def test_an_end_at_the_end_of_the_calendar_is_no_fault() -> None:
 def test_a_limit_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="overdue_at must be an aware datetime"):
         Switch(overdue_at=NOON.replace(tzinfo=None))
+
+
+# -- What visitors are told ------------------------------------------------------------------------
+
+
+def test_the_words_of_the_window_that_rules_are_told_text_by_text_and_no_others() -> None:
+    policy = Policy(
+        notices={"": Notice(title="Shop", message="Soon"), "fr": Notice(title="Boutique")}
+    )
+    window = Window(
+        NOON, NOON + HOUR,
+        words={"": Words(message="New machines"), "fr": Words("Travaux", "Machines")},
+    )  # fmt: skip
+    milder = Window(NOON, NOON + 2 * HOUR, Mode.READ_ONLY, words={"": Words("Look", "only")})
+    windows = [milder, window]
+
+    def told(now: dt.datetime, language: str, policy: Policy = policy) -> tuple[str, str]:
+        notice = notice_of(policy, resolve_state(policy, windows, now), language)
+        return notice.title, notice.message
+
+    assert told(NOON, "en") == ("Shop", "New machines")
+    assert told(NOON, "fr-ca") == ("Travaux", "Machines")
+    assert told(NOON + HOUR, "fr") == ("Look", "only")
+    assert told(NOON + 2 * HOUR, "en") == ("Shop", "Soon")
+    by_hand = replace(policy, switch=Switch(Mode.CLOSED, NOON))
+    assert told(NOON, "en", by_hand) == ("Shop", "Soon")

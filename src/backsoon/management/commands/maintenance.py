@@ -9,12 +9,17 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import translation
 
 from backsoon.management.maintenance import (
+    cancel,
     doctor,
     explain,
+    extend,
     history,
+    listing,
+    move,
     off,
     on,
     run,
+    schedule,
     status,
     workers,
 )
@@ -33,6 +38,11 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "on": on,
     "off": off,
     "run": run,
+    "schedule": schedule,
+    "list": listing,
+    "extend": extend,
+    "move": move,
+    "cancel": cancel,
     "workers": workers,
     "history": history,
     "explain": explain,

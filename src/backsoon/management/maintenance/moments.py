@@ -41,6 +41,11 @@ def parse_end(text: str, now: dt.datetime) -> dt.datetime:
     return end
 
 
+def parse_start(text: str, now: dt.datetime) -> dt.datetime:
+    """The start of a planned closure, as :func:`parse_end` reads an end; or ``now``."""
+    return now if text.strip().lower() == "now" else parse_end(text, now)
+
+
 def parse_length(text: str) -> dt.timedelta:
     """A length of time such as ``12h``; ``0`` for none.
 

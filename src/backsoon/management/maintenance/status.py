@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from backsoon import brakes, lastknown, store
 from backsoon.core.schedule import next_boundary
 from backsoon.core.state import braked, opens_from, resolve_state, switch_mode
-from backsoon.core.vocabulary import Brake, Mode, State
+from backsoon.core.vocabulary import Brake, Mode, State, Window
 from backsoon.exceptions import NotMigratedError, StoreUnavailableError
 from backsoon.snapshots import Snapshot
 
-from . import runs, words, worker_words, workers
+from . import planned, runs, words, worker_words, workers
 from .console import ExitCode
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 HELP = "Say whether the site is open, since when, why and until when."
 FAILURE = "The state is not known"
+
+PLANS_SHOWN = 3
+"""How many planned closures it tells of; all of them are in the list."""
 
 EXIT_CODES = {
     Mode.OPEN: ExitCode.DONE,
@@ -68,11 +71,13 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
         "quiet": workers.is_quiet(progress),
         "workers": [worker_words.worker_data(standing) for standing in progress.workers],
         "run": _run_data(record),
+        "windows": [planned.data(window, now) for window in _planned(snapshot, now)],
     }
     lines = [
         *_lines(snapshot, state, now),
         *([f"  command: {record.line(now)}"] if record is not None else ()),
         f"  workers: {workers.summary(progress)}",
+        *_plans(snapshot, now),
         *_warnings(snapshot),
         *_pending(brake, now),
     ]
@@ -145,6 +150,19 @@ def _next_change(snapshot: Snapshot, now: dt.datetime) -> str:
     edge = next_boundary(snapshot.windows, now)
     moments = [moment for moment in (opens, edge) if moment is not None and moment > now]
     return words.clock(min(moments), now) if moments else ""
+
+
+def _planned(snapshot: Snapshot, now: dt.datetime) -> list[Window]:
+    """The planned closures that go on or are to come."""
+    return [window for window in snapshot.windows if not planned.is_over(window, now)]
+
+
+def _plans(snapshot: Snapshot, now: dt.datetime) -> Iterator[str]:
+    windows = _planned(snapshot, now)
+    for window in windows[:PLANS_SHOWN]:
+        yield f"  planned: {planned.line(window, now)[:-1]}; {planned.when(window, now)}"
+    if len(windows) > PLANS_SHOWN:
+        yield f"  and {len(windows) - PLANS_SHOWN} more: manage.py maintenance list"
 
 
 def _run_data(record: Run | None) -> dict[str, Any] | None:

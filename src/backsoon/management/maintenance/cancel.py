@@ -1,0 +1,48 @@
+"""``maintenance cancel``: take a planned closure back, or end the one that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from backsoon import services, store
+from backsoon.exceptions import InvalidSettingError
+
+from . import planned, words
+from .console import origin, plain_text, printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from .console import Console
+
+HELP = "Take a planned closure back; one that has begun ends now."
+FAILURE = "Not cancelled"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare which."""
+    planned.add_id(parser)
+    parser.add_argument("--reason", type=plain_text, default="", help="Why, for the history.")
+
+
+def run(console: Console, options: Mapping[str, Any]) -> None:
+    """Cancel it."""
+    before, now = store.load(), store.utc_now()
+    window = planned.find(before, options["id"], FAILURE)
+    try:
+        outcome = services.cancel(
+            window.uid, reason=options["reason"] or "", origin=origin(), expected=before.mark
+        )
+    except InvalidSettingError as error:
+        raise planned.as_usage_error(error, FAILURE) from None
+    begun = window.starts_at <= now
+    data = words.state_data(outcome.state, outcome.mark) | {
+        "changed": outcome.changed,
+        "ended": begun,
+        "windows": [planned.data(window, now)],
+    }
+    what = "Ended" if begun else "Cancelled"
+    switch = store.load().policy.switch
+    state = words.state_line(outcome.state, outcome.mark, switch, store.utc_now())
+    console.answer(data, [printable(f"{what} {planned.line(window, now)}"), state])
