@@ -357,7 +357,11 @@ def test_every_css_property_is_documented_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["close_site", "open_site", "maintenance", "save_settings", "init_defaults"]
+    "verb",
+    [
+        "close_site", "open_site", "schedule", "reschedule", "cancel", "maintenance",
+        "save_settings", "init_defaults",
+    ],
 )
 def test_every_argument_of_a_service_is_documented(verb: str) -> None:
     text = named_sections(read("reference/python.md"), level=3)[verb]

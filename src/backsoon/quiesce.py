@@ -18,7 +18,7 @@ from . import conf, store, workers
 from .core import quiesce as rules
 from .core.quiesce import Condition, Report, Running, Standing, Verdict
 from .core.state import resolve_state
-from .core.vocabulary import Mode, State
+from .core.vocabulary import Mode, State, Why
 from .exceptions import StoreUnavailableError
 from .snapshots import Mark, Snapshot
 
@@ -85,8 +85,13 @@ def look(
         since = snapshot.policy.switch.since
         elapsed = max(0.0, (now - since).total_seconds()) if since else float("inf")
     epoch, patience = snapshot.mark.epoch, silent_after()
-    of = rules.condition_opened if opened else rules.condition
-    standings = tuple(Standing(report, of(report, epoch, patience)) for report in reports)
+    if opened:
+        conditions = [rules.condition_opened(report, epoch, patience) for report in reports]
+    else:
+        begun = state.since if state.why is Why.WINDOW else None
+        closed_for = (now - begun).total_seconds() if begun is not None else float("inf")
+        conditions = [rules.condition(report, epoch, patience, closed_for) for report in reports]
+    standings = tuple(map(Standing, reports, conditions))
     if opened:
         overtaken = moved or not state.is_open
     else:

@@ -85,6 +85,15 @@ def test_an_acknowledgement_of_another_closure_says_nothing(report: Report) -> N
 
 
 @given(reports, times)
+def test_what_was_said_before_a_planned_closure_began_tells_of_the_one_before(
+    report: Report, closed_for: float
+) -> None:
+    report = acknowledged(living(report))
+    is_quiet = condition(report, EPOCH, PATIENCE, closed_for) is Condition.QUIET
+    assert is_quiet == (report.silence <= closed_for)
+
+
+@given(reports, times)
 def test_longer_silence_never_makes_a_worker_quiet(report: Report, more: float) -> None:
     silenced = dataclasses.replace(report, silence=report.silence + more)
     if condition(report, EPOCH, PATIENCE) is not Condition.QUIET:

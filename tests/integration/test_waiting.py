@@ -106,6 +106,27 @@ def test_an_acknowledgement_of_the_closure_before_does_not_count(clock: Clock) -
     assert watch(clock, 3.0).verdict is not Verdict.QUIET
 
 
+def test_an_acknowledgement_of_the_planned_closure_before_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both bear the same number, because nobody had to write anything when the first one ended."""
+    noon = store.utc_now().replace(microsecond=0)
+    for start in (noon, noon + 2 * HOUR):
+        services.schedule(start, start + HOUR)
+    at_first = noon + HOUR / 2
+    worker(seen_epoch=epoch(), acked_epoch=epoch(), seen_at=at_first)
+
+    def verdict_at(moment: dt.datetime) -> tuple[Verdict, list[Condition]]:
+        monkeypatch.setattr(store, "utc_now", lambda: moment)
+        found = quiesce.look()
+        return found.verdict, [standing.condition for standing in found.workers]
+
+    assert verdict_at(at_first) == (Verdict.QUIET, [Condition.QUIET])
+    assert verdict_at(noon + 2 * HOUR)[1] == [Condition.SILENT]
+    Worker.objects.update(seen_at=noon + 2 * HOUR + SECOND)
+    assert verdict_at(noon + 2 * HOUR + 2 * SECOND) == (Verdict.QUIET, [Condition.QUIET])
+
+
 def test_a_wait_tells_whenever_something_changes_and_each_second(clock: Clock) -> None:
     row = worker()
     services.close_site()

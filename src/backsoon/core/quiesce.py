@@ -92,14 +92,18 @@ class Standing:
     condition: Condition
 
 
-def condition(report: Report, epoch: int, silent_after: float) -> Condition:
+def condition(
+    report: Report, epoch: int, silent_after: float, closed_for: float = float("inf")
+) -> Condition:
     """Where a worker stands about the closure of number *epoch*.
 
-    *silent_after* is in seconds.
+    *silent_after* is in seconds, and so is *closed_for*: how long the site has been closed. Planned
+    closures begin by the clock and share a number, so what was said before this one began may tell
+    of the one before it.
     """
     if report.ended_how:
         return Condition.ENDED
-    if report.acked_epoch == epoch:
+    if report.acked_epoch == epoch and report.silence <= closed_for:
         return Condition.QUIET
     if report.silence > silent_after:
         return Condition.SILENT
