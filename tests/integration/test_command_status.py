@@ -161,6 +161,7 @@ def test_json_has_the_whole_state(noon: dt.datetime) -> None:
         "quiet": True,
         "workers": [],
         "run": None,
+        "windows": [],
     }
 
 
