@@ -50,6 +50,15 @@ def late(self: Any, what: Any) -> None:
     _write(self.request, what)
 
 
+@app.task(name="tests.query", bind=True)  # type: ignore[untyped-decorator]
+def query(self: Any, what: Any) -> None:
+    """The same, after a look at the database."""
+    from demo.panel.models import Order
+
+    Order.objects.count()
+    _write(self.request, what)
+
+
 @app.task(name="tests.urgent", bind=True)  # type: ignore[untyped-decorator]
 @maintenance_allowed
 def urgent(self: Any, what: Any) -> None:

@@ -359,8 +359,14 @@ def test_every_css_property_is_documented_and_no_other() -> None:
 @pytest.mark.parametrize(
     "verb",
     [
-        "close_site", "open_site", "schedule", "reschedule", "cancel", "maintenance",
-        "save_settings", "init_defaults",
+        "close_site",
+        "open_site",
+        "schedule",
+        "reschedule",
+        "cancel",
+        "maintenance",
+        "save_settings",
+        "init_defaults",
     ],
 )
 def test_every_argument_of_a_service_is_documented(verb: str) -> None:

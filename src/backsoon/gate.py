@@ -362,4 +362,8 @@ def connect() -> None:
     """Let the gate of this process hear of commits, and of its own birth by fork."""
     committed.connect(_after_commit, dispatch_uid="backsoon.gate")
     if hasattr(os, "register_at_fork"):  # not on Windows, where nobody is born by fork
-        os.register_at_fork(after_in_child=gate.after_fork)
+        os.register_at_fork(
+            before=lambda: gate.watcher.before_fork(),
+            after_in_parent=lambda: gate.watcher.after_fork_in_parent(),
+            after_in_child=gate.after_fork,
+        )

@@ -27,6 +27,9 @@ FALLBACK_SECONDS = 1.0
 STOP_SECONDS = 1.0
 """How long a process that ends waits for the tick in progress."""
 
+FORK_SECONDS = 2.0
+"""How long a fork waits for the tick in progress. None takes so long but one that hangs."""
+
 PAUSE_SECONDS = 0.02
 """The least time from one tick to the next, however often the watcher is woken."""
 
@@ -91,6 +94,8 @@ class Watcher:
         self._bell: Bell | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._busy = threading.Lock()
+        self._forking = threading.local()
         self._process = os.getpid()
 
     @property
@@ -129,6 +134,24 @@ class Watcher:
             thread.join(STOP_SECONDS)
         self._thread = None
 
+    def before_fork(self) -> None:
+        """Wait until nothing is under way in the thread: the calling one is about to fork.
+
+        A library that it is inside of may hold a lock of its own, as SQLite does while it opens a
+        database. The child would inherit that lock, and nobody there would ever release it.
+        """
+        if threading.current_thread() is self._thread:
+            return  # a receiver of a signal, say, forks within the tick
+        self._forking.waits = self._busy.acquire(timeout=FORK_SECONDS)
+        if not self._forking.waits:
+            logger.warning("Backsoon: a process was forked while the watcher was at the database.")
+
+    def after_fork_in_parent(self) -> None:
+        """The thread may go on."""
+        if getattr(self._forking, "waits", False):
+            self._forking.waits = False
+            self._busy.release()
+
     def _run(self, bell: Bell) -> None:
         started = False
         try:
@@ -138,12 +161,13 @@ class Watcher:
                     break
                 began, wait = time.monotonic(), FALLBACK_SECONDS
                 try:
-                    if not started:
-                        self._on_start()
-                        self._ear.start(self.wake)
-                        started = True
-                    self._tick()
-                    wait = self._interval()
+                    with self._busy:
+                        if not started:
+                            self._on_start()
+                            self._ear.start(self.wake)
+                            started = True
+                        self._tick()
+                        wait = self._interval()
                 except Exception:  # the watch must outlive any surprise
                     logger.exception("Backsoon: the watcher met an error and goes on.")
                 try:
@@ -156,14 +180,16 @@ class Watcher:
                 if rest > 0 and not bell.is_over:
                     time.sleep(rest)
         finally:
-            self._ear.stop()
-            self._on_stop()
+            with self._busy:
+                self._ear.stop()
+                self._on_stop()
             bell.close()
 
     def _wait(self, bell: Bell, seconds: float) -> None:
         """Until somebody rings or speaks, or *seconds* have passed."""
         try:
-            sound = self._ear.attend()
+            with self._busy:
+                sound = self._ear.attend()
         except Exception:
             logger.exception("Backsoon: the watcher cannot listen and looks from time to time.")
             sound = None
@@ -175,7 +201,8 @@ class Watcher:
             ready = [key.fileobj for key, _events in selector.select(seconds)]
         if sound is not None and sound in ready:
             try:
-                self._ear.hear()
+                with self._busy:
+                    self._ear.hear()
             except Exception:
                 logger.exception("Backsoon: the watcher did not understand what it heard.")
 

@@ -33,6 +33,7 @@ SECONDS = 20.0
 """How long anything here may take."""
 
 PREFETCHED = 50
+MANY = 60
 
 
 @dataclass
@@ -85,6 +86,10 @@ class Site:
         """Ask the demo's database."""
         with closing(sqlite3.connect(self.directory / "demo.sqlite3", timeout=10)) as connection:
             return connection.execute(statement).fetchall()
+
+    def workers(self) -> list[tuple[Any, ...]]:
+        """Those that are waited for."""
+        return self.query("SELECT id FROM backsoon_worker WHERE ended_at IS NULL")
 
     def worker(self) -> tuple[Any, ...] | None:
         """Epoch acknowledged, and what runs, of the one worker that is alive."""
@@ -245,6 +250,22 @@ def test_a_worker_that_is_killed_while_closed_takes_no_task_with_it(site: Site) 
     assert sorted(site.what_ran()) == ["early", "late"]
     assert {line["retries"] for line in site.ran()} == {0}
     assert site.worker() is None, "a worker that ends takes its row away"
+
+
+def test_processes_that_are_forked_while_the_main_one_reads_the_database_come_alive(
+    site: Site, tmp_path: Path
+) -> None:
+    """A child that inherited a lock of SQLite's in use would wait for it for ever."""
+    schedule = f"--schedule={tmp_path / 'schedule'}"
+    for _start in range(3):
+        with site.program(*WORKER, *QUEUES, "--pool=threads", "--beat", schedule):
+            expect(lambda: len(site.workers()) == 2, "the rows of worker and embedded beat")
+        assert site.workers() == [], "both sign off"
+    # Each of these runs in a process of its own, forked while the watcher looks as often as it can.
+    with site.program(*WORKER, *QUEUES, "--pool=prefork", "--max-tasks-per-child=1"):
+        site.send_all("query", MANY)
+        numbers = range(MANY)
+        expect(lambda: set(numbers) <= set(site.what_ran()), "all of them")
 
 
 def test_beat_sends_nothing_while_the_site_is_closed(site: Site, tmp_path: Path) -> None:

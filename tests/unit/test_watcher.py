@@ -206,6 +206,65 @@ def in_child(act: Callable[[], None]) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
+def test_who_is_about_to_fork_waits_until_nothing_is_under_way_in_the_thread() -> None:
+    in_tick, may_end = threading.Event(), threading.Event()
+
+    def tick() -> None:
+        in_tick.set()
+        assert may_end.wait(PATIENCE)
+
+    with watching(Watcher(tick, lambda: NEVER)) as watcher:
+        assert in_tick.wait(PATIENCE)
+        forked = threading.Event()
+
+        def fork() -> None:
+            watcher.before_fork()
+            forked.set()
+            watcher.after_fork_in_parent()
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        assert not forked.wait(0.05)
+        may_end.set()
+        assert forked.wait(PATIENCE)
+        thread.join(PATIENCE)
+        in_tick.clear()
+        watcher.wake()
+        assert in_tick.wait(PATIENCE), "it goes on afterwards"
+
+
+def test_a_tick_that_hangs_keeps_nobody_from_forking(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("backsoon.watcher.FORK_SECONDS", 0.05)
+    in_tick, may_end = threading.Event(), threading.Event()
+
+    def tick() -> None:
+        in_tick.set()
+        may_end.wait(PATIENCE)
+
+    with watching(Watcher(tick, lambda: NEVER)) as watcher:
+        assert in_tick.wait(PATIENCE)
+        watcher.before_fork()
+        watcher.after_fork_in_parent()
+        assert "was forked while" in caplog.text
+        may_end.set()
+
+
+def test_a_tick_that_forks_itself_does_not_wait_for_itself() -> None:
+    done = threading.Event()
+    watcher: Watcher
+
+    def tick() -> None:
+        watcher.before_fork()
+        watcher.after_fork_in_parent()
+        done.set()
+
+    watcher = Watcher(tick, lambda: NEVER)
+    with watching(watcher):
+        assert done.wait(PATIENCE)
+
+
 def test_a_process_that_ends_stops_it_first(monkeypatch: pytest.MonkeyPatch) -> None:
     at_exit: list[Callable[[], None]] = []
     watcher = Watcher(lambda: None, lambda: NEVER)

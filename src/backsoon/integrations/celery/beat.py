@@ -38,6 +38,7 @@ def hold(service: Any) -> None:
         # Beat ends. What it has sent and does not note now would be sent again by the next one.
         scheduler.sync = sync
         close(*args, **kwargs)
+        gate.retire()  # inside a worker (-B) nothing follows that could sign off for it
 
     scheduler.tick, scheduler.sync, scheduler.close = held_tick, held_sync, last_close
 
