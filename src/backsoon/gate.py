@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
@@ -93,9 +94,9 @@ class Gate:
 
     def __init__(self) -> None:
         self._subscribers: list[Callable[[View], None]] = []
-        self._reset()
+        self._begin()
 
-    def _reset(self) -> None:
+    def _begin(self) -> None:
         self._view: View | None = None
         self._turns = 0
         # Where nothing is read there is no lease to measure, and tests move the time of day.
@@ -104,12 +105,12 @@ class Gate:
         self._brake: Brake | None = None
         self._known = threading.Event()
         self._lock = threading.Lock()
-        self.keeper = Keeper(self)
+        self.keeper = keeper = Keeper(self)
         self.watcher = Watcher(
             self.keeper.look,
             self.keeper.interval,
             on_start=self._prepare_thread,
-            on_stop=self._leave_thread,
+            on_stop=partial(_leave_thread, keeper),
             ear=wakeups.Ears(),
         )
 
@@ -157,8 +158,7 @@ class Gate:
 
     def retire(self) -> None:
         """A clean end: let nobody by, sign off, stop watching. The next request begins anew."""
-        self.watcher.stop()
-        self._reset()
+        self.forget()
 
     def subscribe(self, callback: Callable[[View], None]) -> None:
         """Call *callback* whenever another mode or another change of the switch is known.
@@ -249,24 +249,20 @@ class Gate:
     def forget(self) -> None:
         """Know nothing, as a process that was just born; stops the watcher."""
         self.watcher.stop()
-        self._reset()
+        # Its thread may hang, and go on when we have begun anew: with a gate that nobody asks.
+        self.keeper.serve(Gate())
+        self._begin()
 
     def after_fork(self) -> None:
         """In a child process: the watcher stayed behind in the parent, and so did its locks."""
         inflight.clear()
-        self._reset()
+        self._begin()
 
     # -- Inside --------------------------------------------------------------------------------
 
     def _prepare_thread(self) -> None:
         self.keeper.registrar.name_sessions()
         store.use_short_timeouts()
-
-    def _leave_thread(self) -> None:
-        try:
-            self.keeper.retire()
-        finally:
-            connections.close_all()
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -342,6 +338,13 @@ class Gate:
             if self._view is None:  # else the first reading came at this very moment
                 self._view = _UNKNOWN
             return self._view
+
+
+def _leave_thread(keeper: Keeper) -> None:
+    try:
+        keeper.retire()
+    finally:
+        connections.close_all()
 
 
 gate = Gate()

@@ -39,7 +39,7 @@ def wsgi(application: WSGIApplication) -> WSGIApplication:
     from .gate import gate
     from .http import bodies, outside
     from .http.passage import set_aside
-    from .inflight import KEY, leave
+    from .inflight import KEY, leave, release
 
     conf.current()  # a wrong setting shows at the start, not at the first closure
 
@@ -62,7 +62,7 @@ def wsgi(application: WSGIApplication) -> WSGIApplication:
             environ[KEY] = unit
             return bodies.counted_out(application(environ, start_response), unit, environ)
         except BaseException:
-            leave(unit)
+            release(unit, KEY)
             raise
 
     return guarded
@@ -82,9 +82,11 @@ def asgi(application: ASGIApplication) -> ASGIApplication:
     from .gate import gate
     from .http import lifespan, outside, sockets
     from .http.passage import set_aside
-    from .inflight import KEY, UNITS, Unit, leave
+    from .inflight import KEY, Shared, leave, release
+    from .registrar import set_kind
 
     conf.current()
+    set_kind("asgi")  # whatever the middleware is made to be by those below it
     gate.subscribe(sockets.on_change)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +94,7 @@ def asgi(application: ASGIApplication) -> ASGIApplication:
         if kind == "http":
             if not gate.knows:
                 await outside.first_reading()
-            unit = Unit(scope["method"], scope["path"])
+            unit = Shared(scope["method"], scope["path"])
             try:
                 view = gate.enter(unit)
             except Exception as error:  # noqa: BLE001  (as under WSGI)
@@ -110,11 +112,8 @@ def asgi(application: ASGIApplication) -> ASGIApplication:
                 scope[KEY] = unit
                 await application(scope, receive, send)
             finally:
-                # What still runs in a thread, of a client who has gone, counts by itself from now
-                # on: see the middleware.
                 scope.pop(KEY, None)
-                if UNITS.pop(unit, None) is None:
-                    leave(unit)
+                release(unit, KEY)
         elif kind == "websocket":
             await sockets.serve(application, scope, receive, send)
         elif kind == "lifespan":

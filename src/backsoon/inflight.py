@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiref.sync import sync_to_async
@@ -38,7 +38,7 @@ class Counted(Hashable, Protocol):
 
 
 class Unit:
-    """A unit that is no request of Django's."""
+    """A unit that is no request."""
 
     __slots__ = ("__weakref__", "method", "path")
 
@@ -63,6 +63,23 @@ down a closed site.
 
 KEY = "backsoon.unit"
 """Where the guard leaves the unit under which it counts a request: in environ or scope."""
+
+_MARK = "_backsoon_unit"
+"""Where a request keeps the guard's unit, or ``None`` if it is counted as itself."""
+
+
+class Shared(Unit):
+    """A request that the guard counts: it ends when the guard and the middleware are done with it.
+
+    Either may be the last. A server that gives up a request under ASGI cancels the guard alone, and
+    Django's handler leaves the view running behind it.
+    """
+
+    __slots__ = ("holders",)
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(method, path)
+        self.holders: set[Any] = {KEY}  # the guard's own name
 
 
 def leave(unit: Any) -> None:
@@ -98,45 +115,65 @@ def take_over(unit: Any, other: Any) -> None:
             ledger.setdefault(unit, start)
 
 
-def guarded(carrier: Mapping[str, Any]) -> Unit | None:
-    """The unit under which the guard counts the request of an environ or scope, if it does."""
-    unit: Unit | None = carrier.get(KEY)
+def take(request: HttpRequest) -> Any:
+    """The unit under which to count *request*: the guard's, which is shared, or the request itself.
+
+    Whoever takes it has to release it. It is given away once: a view may hand its request, or the
+    environment of it, to the application again, and that must not end what goes on around it.
+    """
+    known = request.__dict__
+    if _MARK in known:
+        return Unit(request.method or "", request.path)
+    carrier = getattr(request, "scope", request.META)
+    unit = known[_MARK] = carrier.pop(KEY, None)
+    if unit is None:
+        return request
+    unit.holders.add(request)
     return unit
 
 
 def unit_of(request: HttpRequest) -> Any:
     """Under what *request* is counted: the guard's unit, or the request itself."""
-    scope = getattr(request, "scope", None)
-    return guarded(request.META if scope is None else scope) or request
+    return request.__dict__.get(_MARK) or request
 
 
-def leave_when_closed(unit: Any, response: HttpResponseBase) -> None:
-    """Count *unit* out when the body of its streaming *response* is closed.
+def release(unit: Any, holder: Any) -> None:
+    """*holder* is done with *unit*, which ends if nobody else holds it."""
+    holders: set[Any] | None = getattr(unit, "holders", None)
+    if holders is not None:
+        holders.discard(holder)
+        if holders:
+            return
+    leave(unit)
+
+
+def release_when_closed(unit: Any, holder: Any, response: HttpResponseBase) -> None:
+    """Let *holder* be done with *unit* when the body of its streaming *response* is closed.
 
     Servers close every response, also when the client has gone. A middleware may still put another
     one in its place and drop ours; then it ends when the last reference to it does.
     """
-    finalizer = weakref.finalize(response, leave, unit)
+    finalizer = weakref.finalize(response, release, unit, holder)
     finalizer.atexit = False
     # Django runs these first thing in close(), whoever calls it and whatever else fails there.
     response._resource_closers.append(finalizer)  # type: ignore[attr-defined]
 
 
-async def leave_after_thread(unit: Any) -> None:
-    """Count *unit* out when its thread has done what it was asked before, client or no client.
+async def release_after_thread(unit: Any, holder: Any) -> None:
+    """Release *unit* when its thread has done what it was asked before, client or no client.
 
     Call it once the coroutine of *unit* was cancelled: what runs in a thread goes on all the same.
     Whoever is cancelled again while waiting, by a server that has lost its patience, goes at once,
     and the unit is counted out later.
     """
-    await asyncio.shield(_left_after_thread(unit))
+    await asyncio.shield(_released_after_thread(unit, holder))
 
 
-async def _left_after_thread(unit: Any) -> None:
+async def _released_after_thread(unit: Any, holder: Any) -> None:
     try:
-        await sync_to_async(leave)(unit)
+        await sync_to_async(release)(unit, holder)
     except RuntimeError:  # there is no thread any more: the process ends
-        leave(unit)
+        release(unit, holder)
 
 
 def ordinary(*, readers: bool) -> Iterator[tuple[Any, float]]:

@@ -118,6 +118,10 @@ class Keeper:
         age = since_boot() - self._reached_at
         return self._reachable and age <= conf.current().poll + SLACK_SECONDS
 
+    def serve(self, holder: Holder) -> None:
+        """Give what is learnt from now on to *holder*."""
+        self._holder = holder
+
     def look(self) -> None:
         """One tick of the watcher: read the numbers, and everything if they moved."""
         self._look_for_brake()

@@ -21,7 +21,7 @@ from . import conf
 from .gate import gate
 from .http import answers, doorway, lookups, outage, sessions, strangers, streams
 from .http.passage import Passage, give_pass_while_open, set_aside
-from .inflight import KEY, UNITS, leave, leave_after_thread, leave_when_closed, take_over
+from .inflight import UNITS, release, release_after_thread, release_when_closed, take
 from .registrar import set_kind
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class MaintenanceModeMiddleware:
         if self.is_async:
             return self.__acall__(request)
         sessions.guard_user(request)
-        unit = request.META.get(KEY, request)  # the guard's, which then also counts it out
+        unit = take(request)
         view = gate.enter(unit)
-        ended = unit is request
+        ended = True
         try:
             if view.is_open:
                 response: HttpResponseBase = self.get_response(request)
@@ -68,13 +68,12 @@ class MaintenanceModeMiddleware:
                 response = self._answer_while_closed(request, view, unit)
             if response.streaming:
                 streams.watch(unit, response)
-                if ended:
-                    ended = False
-                    leave_when_closed(request, response)
+                ended = False
+                release_when_closed(unit, request, response)
         finally:
             # Nearly always it stands where it was counted in, and the rest can be spared.
-            if ended and UNITS.pop(request, None) is None:
-                leave(request)
+            if ended and (unit is not request or UNITS.pop(request, None) is None):
+                release(unit, request)
         return response
 
     def _answer_while_closed(
@@ -98,9 +97,9 @@ class MaintenanceModeMiddleware:
         sessions.guard_user(request)
         if not gate.knows:
             await sync_to_async(gate.view)()  # the first reading may take its time
-        unit = getattr(request, "scope", request.META).get(KEY, request)
+        unit = take(request)
         view = gate.enter(unit)
-        ended = unit is request
+        ended = True
         try:
             if view.is_open:
                 response: HttpResponseBase = await self.get_response(request)
@@ -110,20 +109,18 @@ class MaintenanceModeMiddleware:
                 response = await self._aanswer_while_closed(request, view, unit)
             if response.streaming:
                 streams.watch(unit, response)
-                if ended:
-                    ended = False
-                    leave_when_closed(request, response)
+                ended = False
+                release_when_closed(unit, request, response)
         except asyncio.CancelledError:
             # The client has gone. A sync view goes on in its thread all the same; what is asked of
-            # that thread now, it does when the view has ended. The guard will not wait for that.
+            # that thread now, it does when the view has ended.
             ended = False
-            take_over(request, unit)
-            await leave_after_thread(request)
+            await release_after_thread(unit, request)
             raise
         finally:
             # Nearly always it stands where it was counted in, and the rest can be spared.
-            if ended and UNITS.pop(request, None) is None:
-                leave(request)
+            if ended and (unit is not request or UNITS.pop(request, None) is None):
+                release(unit, request)
         return response
 
     async def _aanswer_while_closed(

@@ -31,6 +31,10 @@ BEAT_SECONDS = 5.0
 FORGOTTEN_SECONDS = 24 * 3600.0
 """After such a silence nobody waits for a worker any more, and rows of the dead are taken away."""
 
+SKEW_SECONDS = 6 * FORGOTTEN_SECONDS
+"""How much longer that takes where each host tells moments by its own clock: one may be wrong, or
+mean another zone."""
+
 PROVEN = frozenset({Worker.Ending.GONE})
 """The endings that are certain."""
 
@@ -89,7 +93,7 @@ def end(identity: str, how: Worker.Ending, by: str = "") -> bool:
 
 
 def bury_the_dead() -> int:
-    """Note the workers of this machine that have ended, and forget those of long ago.
+    """Note the workers of this machine that have ended, and forget others of long ago.
 
     Only what has surely ended counts: a process of this very boot whose number is free, or given
     to another one, and of whose statements PostgreSQL carries out none any more. Says how many.
@@ -103,9 +107,11 @@ def bury_the_dead() -> int:
         left = fencing.at_work(store.alias(), [row.session_name for row in gone])
         ended = [row.pk for row in gone if row.session_name not in left]
         buried = _end_all(ended, Worker.Ending.GONE)
-        long_ago = _ago(FORGOTTEN_SECONDS)
-        silent = rows.filter(seen_at__lt=long_ago, ended_at=None).values_list("pk", flat=True)
-        buried += _end_all(list(silent), Worker.Ending.SILENT)
+        long_ago = _ago(FORGOTTEN_SECONDS + (0 if store.has_a_clock() else SKEW_SECONDS))
+        silent = rows.filter(seen_at__lt=long_ago, ended_at=None)
+        if own:
+            silent = silent.exclude(machine=own)  # of those it is known whether they have ended
+        buried += _end_all(list(silent.values_list("pk", flat=True)), Worker.Ending.SILENT)
         rows.filter(ended_at__lt=long_ago).delete()
         return buried
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -13,13 +14,14 @@ from wsgiref.util import FileWrapper
 import pytest
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIHandler
-from django.core.handlers.wsgi import WSGIHandler
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.urls import path
 
-from backsoon import guard
+from backsoon import guard, inflight
 from backsoon.gate import gate
+from backsoon.http import bodies
 from backsoon.inflight import APART, KEY, READERS, UNITS
 from backsoon.testing import give_pass, override_maintenance
 
@@ -83,14 +85,13 @@ def test_the_middleware_does_not_count_a_second_time() -> None:
     seen: list[Any] = []
 
     def view(request: HttpRequest) -> HttpResponse:
-        seen.append(list(UNITS))
+        seen.append([type(unit) for unit in UNITS])
         return HttpResponse()
 
     handler = _handler_for(view)
-    asked = environ("/view/")
     with _site(view):
-        ask(handler, asked).close()
-    assert seen == [[asked[KEY]]]
+        ask(handler, environ("/view/")).close()
+    assert seen == [[bodies.Visit]]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, SystemExit, GeneratorExit])
@@ -147,6 +148,77 @@ def test_a_body_whose_close_raises_is_counted_out() -> None:
     assert ledgers() != NOTHING
     with pytest.raises(OSError, match="a disk"):
         body.close()
+
+
+def _server_that_never_closes(application: Any) -> bytes:
+    """As asgiref's and uvicorn's bridges to ASGI go through a body."""
+    return b"".join(chunk for chunk in ask(application, environ("/view/")))
+
+
+def test_a_body_that_nobody_closes_ends_with_the_last_reference_to_it() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(b"x")
+
+    handler = _handler_for(view)
+    with _site(view):
+        assert _server_that_never_closes(handler) == b"x"
+    assert ledgers() == NOTHING
+
+
+def test_a_generator_that_nobody_closes_is_counted_as_long_as_somebody_goes_through_it() -> None:
+    seen: list[Ledgers] = []
+
+    def chunks() -> Iterator[bytes]:
+        for _chunk in range(2):
+            gc.collect()
+            seen.append(ledgers())
+            yield b"x"
+
+    assert _server_that_never_closes(lambda environ, start_response: chunks()) == b"xx"
+    assert seen == [(["GET /view/"], [], [])] * 2
+    assert ledgers() == NOTHING
+
+
+def test_a_stream_of_djangos_that_nobody_closes_is_counted_to_its_last_piece() -> None:
+    seen: list[Ledgers] = []
+
+    def view(request: HttpRequest) -> StreamingHttpResponse:
+        def chunks() -> Iterator[bytes]:
+            for _chunk in range(2):
+                gc.collect()
+                seen.append(ledgers())
+                yield b"x"
+
+        return StreamingHttpResponse(chunks())
+
+    handler = _handler_for(view)
+    with _site(view):
+        assert _server_that_never_closes(handler) == b"xx"
+    gc.collect()
+    assert seen == [(["GET /view/"], [], [])] * 2
+
+
+@pytest.mark.parametrize("behind_guard", [True, False])
+def test_a_view_that_asks_the_application_again_is_waited_for_whatever_comes_of_that(
+    behind_guard: bool,
+) -> None:
+    seen: list[list[str]] = []
+
+    def view(request: WSGIRequest) -> HttpResponse:
+        with override_maintenance():
+            handler({**request.environ, "PATH_INFO": "/login/"}, lambda *arguments: None).close()
+            seen.append(ledgers()[0])
+        if len(seen) == 1:
+            handler.get_response(request)
+        seen.append(ledgers()[0])
+        return HttpResponse()
+
+    handler: Any = _handler_for(view)
+    application: Any = guard.wsgi(handler) if behind_guard else handler
+    with _site(view):
+        application(environ("/view/"), lambda *arguments: None).close()
+    assert len(seen) == 4
+    assert all("GET /view/" in counted for counted in seen)
 
 
 def test_a_list_is_the_servers_own_affair() -> None:
@@ -341,6 +413,71 @@ def test_a_view_in_a_thread_is_counted_until_it_ends_though_the_client_has_gone(
     with _site(view):
         asyncio.run(scenario())
     assert counted_at_its_end[0] >= 1
+
+
+@pytest.mark.parametrize("kind", ["view", "stream"])
+def test_what_django_goes_on_with_though_the_server_gave_it_up_is_waited_for(kind: str) -> None:
+    """Whoever cancels the application from outside, by a time limit, does not reach the view."""
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    at_the_end: list[list[str]] = []
+
+    async def work() -> None:
+        begun.set()
+        await may_end.wait()
+        at_the_end.append(ledgers()[0])
+
+    async def view(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        async def chunks() -> AsyncIterator[bytes]:
+            await work()
+            yield b"x"
+
+        if kind == "stream":
+            return StreamingHttpResponse(chunks())
+        await work()
+        return HttpResponse()
+
+    async def scenario() -> None:
+        heard: asyncio.Queue[Any] = asyncio.Queue()
+        await heard.put({"type": "http.request", "body": b""})
+        asked = asyncio.ensure_future(guard.asgi(ASGIHandler())(scope(), heard.get, _nothing))
+        await asyncio.wait_for(begun.wait(), PATIENCE)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        for _turn in range(50):
+            await asyncio.sleep(0.001)
+            assert ledgers()[0] == ["GET /view/"]
+        may_end.set()
+        await _until(lambda: not UNITS)
+
+    with _site(view):
+        asyncio.run(scenario())
+    assert at_the_end == [["GET /view/"]]
+
+
+def sync_only(get_response: Any) -> Any:
+    """A middleware that makes Django run those above it in a thread."""
+    return get_response
+
+
+def test_a_middleware_in_a_thread_under_asgi_counts_under_the_guards_unit() -> None:
+    seen: list[Ledgers] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(ledgers())
+        inflight.set_apart(inflight.unit_of(request))
+        seen.append(ledgers())
+        return HttpResponse()
+
+    async def scenario() -> None:
+        heard: asyncio.Queue[Any] = asyncio.Queue()
+        await heard.put({"type": "http.request", "body": b""})
+        await guard.asgi(ASGIHandler())(scope(), heard.get, _nothing)
+
+    middleware = [*MIDDLEWARE, f"{__name__}.sync_only"]
+    with override_settings(ROOT_URLCONF=_Routes(view), MIDDLEWARE=middleware):
+        asyncio.run(scenario())
+    assert seen == [(["GET /view/"], [], []), ([], [], ["GET /view/"])]
 
 
 def test_a_stream_under_asgi_is_counted_until_its_end() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -358,6 +359,38 @@ def test_the_row_stays_while_something_still_runs_at_the_end(
 
 
 # -- Who waits -------------------------------------------------------------------------------------
+
+
+def test_a_tick_that_hangs_and_goes_on_when_the_process_has_begun_anew_touches_nothing_of_the_new(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backsoon.watcher.STOP_SECONDS", 0.05)
+    read, hangs, may_go_on = store.read_pulse, threading.Event(), threading.Event()
+    gate.start()
+    old, thread = gate.keeper.registrar.identity, gate.watcher._thread
+    assert thread is not None
+
+    def hang() -> Pulse:
+        if threading.current_thread() is thread:
+            hangs.set()
+            may_go_on.wait(10)
+        return read()
+
+    monkeypatch.setattr(store, "read_pulse", hang)
+    gate.watcher.wake()
+    assert hangs.wait(10)
+    gate.retire()
+    try:
+        assert gate.view().is_open, "the next request begins anew"
+        new = gate.keeper.registrar.identity
+        assert {old, new} <= rows()
+        may_go_on.set()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert gate.view().is_open
+        assert rows() == {new}
+    finally:
+        gate.retire()
 
 
 def test_rows_are_read_by_a_connection_of_the_waits_own_that_is_not_patient(

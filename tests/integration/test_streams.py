@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime as dt
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from django.http import FileResponse, StreamingHttpResponse
 from backsoon import inflight, store
 from backsoon.core.vocabulary import Mode, Policy, Switch
 from backsoon.gate import gate
-from backsoon.http import streams
+from backsoon.http import sockets, streams
 from backsoon.http.streams import StreamCutError
 from backsoon.inflight import Unit
 from backsoon.snapshots import Snapshot
@@ -298,3 +299,14 @@ def test_a_stream_whose_client_has_gone_is_cancelled_as_ever(unit: Unit) -> None
         assert endless.ended_by == [asyncio.CancelledError]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="This system does not fork.")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.parametrize("module", [streams, sockets])
+def test_a_child_that_was_forked_while_somebody_held_the_lock_can_take_it(module: Any) -> None:
+    with module._lock:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if module._lock.acquire(timeout=1) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -187,6 +188,42 @@ def test_a_worker_of_this_machine_whose_process_lives_is_waited_for(clock: Clock
     worker(machine=this.machine, pid=this.pid, pid_started=this.started)
     services.close_site()
     assert watch(clock, 3.0).verdict is Verdict.SILENT
+
+
+def test_a_process_of_this_machine_that_stands_still_for_days_is_not_forgotten(
+    clock: Clock,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        try:
+            os.kill(process.pid, signal.SIGSTOP)
+            row = worker(
+                machine=processes.machine(),
+                pid=process.pid,
+                pid_started=processes.started(process.pid),
+                in_flight=1,
+                seen_at=store.utc_now() - 30 * 24 * HOUR,
+            )
+            services.close_site()
+            assert watch(clock, 20.0).verdict is Verdict.SILENT
+            row.refresh_from_db()
+            assert row.ended_at is None
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("has_a_clock", "days", "forgotten"), [(True, 0.9, False), (True, 1.1, True), (False, 6, False),
+                                           (False, 8, True)]
+)  # fmt: skip
+def test_a_worker_of_another_machine_is_forgotten_after_a_day_by_the_databases_clock_else_a_week(
+    monkeypatch: pytest.MonkeyPatch, has_a_clock: bool, days: float, forgotten: bool
+) -> None:
+    row = worker(seen_at=store.utc_now() - days * 24 * HOUR)
+    monkeypatch.setattr(store, "has_a_clock", lambda: has_a_clock)
+    monkeypatch.setattr(workers, "_now", store.utc_now)
+    workers.bury_the_dead()
+    row.refresh_from_db()
+    assert row.ended_how == (Worker.Ending.SILENT if forgotten else "")
 
 
 def test_an_opening_is_waited_for_until_every_worker_has_seen_it(clock: Clock) -> None:

@@ -1,23 +1,29 @@
-"""What the guard counts under WSGI: from before the look until the server is done with the body."""
+"""What the guard counts under WSGI: from before the look until the server is done with the body.
+
+Servers close every body, also when the client has gone (PEP 3333). Not all of them do (asgiref's
+and uvicorn's bridges to ASGI), nor does a layer that joins the pieces; then a body ends with the
+last reference to it.
+"""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
-from backsoon.inflight import leave
+from backsoon.inflight import KEY, release
 
 
 class Visit:
     """A request of which Django has not made one yet. A unit."""
 
-    __slots__ = ("__weakref__", "_path", "_script", "method")
+    __slots__ = ("__weakref__", "_path", "_script", "holders", "method")
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         # Of the environment itself we keep nothing: it holds the unit, and the two would have to
         # wait for the garbage collector.
         self.method: str | None = environ.get("REQUEST_METHOD")
+        self.holders: set[Any] = {KEY}  # as of :class:`backsoon.inflight.Shared`
         self._script = environ.get("SCRIPT_NAME", "")
         self._path = environ.get("PATH_INFO", "")
 
@@ -36,42 +42,40 @@ class Body:
 
     def __init__(self, chunks: Iterable[bytes], unit: Any) -> None:
         self._chunks = chunks
-        self._unit = unit
+        self._end = _end_of(self, unit)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._chunks)
+        yield from self._chunks  # not iter() of them: who goes through them holds on to us
 
     def close(self) -> None:
-        """Close what is inside, and count the unit out however that ends."""
+        """Close what is inside, and release the unit however that ends."""
         try:
             close = getattr(self._chunks, "close", None)
             if close is not None:
                 close()
         finally:
-            leave(self._unit)
+            self._end()
 
 
 def counted_out(body: Any, unit: Any, environ: Mapping[str, Any]) -> Iterable[bytes]:
-    """*body*, which an application returned, such that *unit* ends when the server closes it.
-
-    Servers close every body, also when the client has gone (PEP 3333).
+    """*body*, which an application returned, such that the guard is done with *unit* at its end.
 
     Where the server looks at what it gets, it gets what it knows: its own ``wsgi.file_wrapper``
     stays one, so that the system can send the file.
     """
     closers = getattr(body, "_resource_closers", None)
     if closers is not None:  # an HttpResponse of Django's; it runs these first thing in close()
-        closers.append(partial(leave, unit))
+        closers.append(_end_of(body, unit))
         return body  # type: ignore[no-any-return]
     if isinstance(body, (list, tuple)):
-        leave(unit)  # all of it is made, and nothing of the application runs any more
+        release(unit, KEY)  # all of it is made, and nothing of the application runs any more
         return body
     if not _is_a_file(body, environ):
         return Body(body, unit)
     try:
-        body.close = _closing(getattr(body, "close", None), unit)
-    except AttributeError:
-        leave(unit)  # a file that the server, written in C, sends by itself
+        body.close = _closing(getattr(body, "close", None), _end_of(body, unit))
+    except (AttributeError, TypeError):
+        release(unit, KEY)  # a file that the server, written in C, sends by itself
     return body  # type: ignore[no-any-return]
 
 
@@ -83,12 +87,22 @@ def _is_a_file(body: Any, environ: Mapping[str, Any]) -> bool:
     return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")
 
 
-def _closing(close: Callable[[], object] | None, unit: Any) -> Callable[[], None]:
+def _end_of(body: Any, unit: Any) -> Callable[[], object]:
+    """What releases *unit*, once; it is called with the last reference to *body* at the latest.
+
+    Raises ``TypeError`` where nobody can tell when that is.
+    """
+    end = weakref.finalize(body, release, unit, KEY)
+    end.atexit = False
+    return end
+
+
+def _closing(close: Callable[[], object] | None, end: Callable[[], object]) -> Callable[[], None]:
     def closing() -> None:
         try:
             if close is not None:
                 close()
         finally:
-            leave(unit)
+            end()
 
     return closing

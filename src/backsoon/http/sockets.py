@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -161,7 +162,7 @@ class Connection:
             rest = inflight.Unit(self.method, self.path)
             inflight.take_over(rest, self)
             inflight.leave(self)
-            await inflight.leave_after_thread(rest)
+            await inflight.release_after_thread(rest, self)
             if not self._is_cancelled or self._cancelled_by_others():
                 raise
         finally:
@@ -301,3 +302,14 @@ def _hall() -> Iterator[Hall]:
             hall.visitors -= 1
             if not hall.visitors:
                 del _halls[loop]
+
+
+def _begin_anew() -> None:
+    """In a process that was just born by fork: loops, and who held the lock, stayed behind."""
+    global _lock
+    _lock = threading.Lock()
+    _halls.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nobody is born by fork
+    os.register_at_fork(after_in_child=_begin_anew)

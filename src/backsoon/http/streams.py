@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -71,9 +72,10 @@ def watch(unit: Any, response: HttpResponseBase) -> None:
     response._iterator = ended(iterator, unit, is_clean)  # type: ignore[attr-defined]
 
 
-def on_change(view: View) -> None:
+def on_change(_view: View) -> None:
     """Learn the moment from what is known; called by the gate, in any thread."""
     global _cut
+    view = gate.view()  # of two threads that bring news the earlier one may come later
     switch = view.snapshot.policy.switch
     moment = switch.cut_streams_at
     if view.is_open or switch.mode is Mode.OPEN or moment is None:
@@ -158,4 +160,12 @@ async def _ended_async(
             await close()
 
 
+def _renew_lock() -> None:
+    """In a process that was just born by fork: whoever held the lock stayed in the parent."""
+    global _lock
+    _lock = threading.Lock()
+
+
 gate.subscribe(on_change)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nobody is born by fork
+    os.register_at_fork(after_in_child=_renew_lock)
