@@ -121,10 +121,10 @@ def take(request: HttpRequest) -> Any:
     Whoever takes it has to release it. It is given away once: a view may hand its request, or the
     environment of it, to the application again, and that must not end what goes on around it.
     """
-    known = request.__dict__
+    known = request.__dict__  # looking things up there costs a fraction of asking for attributes
     if _MARK in known:
         return Unit(request.method or "", request.path)
-    carrier = getattr(request, "scope", request.META)
+    carrier = known.get("scope") or request.META
     unit = known[_MARK] = carrier.pop(KEY, None)
     if unit is None:
         return request
