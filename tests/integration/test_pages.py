@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backsoon import definitions
-from backsoon.core.vocabulary import Mode, Notice, Policy, Switch
+from backsoon.core.vocabulary import Mode, Notice, Policy, Switch, Window, Words
 from backsoon.gate import gate
 from backsoon.http import answers, icons, pages, routes
 from backsoon.signals import page_broken
@@ -223,8 +223,30 @@ def test_the_status_tells_machines() -> None:
         "since": "2030-01-01T12:00:00+00:00",
         "until": None,
         "late": False,
+        "next": None,
         "revision": 7,
     }
+
+
+def test_the_status_tells_when_the_next_planned_closure_is_and_the_page_has_its_words() -> None:
+    now = dt.datetime.now(dt.UTC)
+    hour = dt.timedelta(hours=1)
+    running = Window(now - hour, now + hour, words={"": Words("Moving house", "Back at noon")})
+    later = Window(now + 9 * hour, now + 10 * hour)
+    last = Window(now + 20 * hour)
+    gate.install(Snapshot(windows=(last, running, later)))
+    status = json.loads(page("/maintenance/status.json").content)
+    assert status["mode"] == "closed"
+    assert status["next"] == {
+        "starts_at": later.starts_at.isoformat(),
+        "ends_at": later.ends_at.isoformat() if later.ends_at else None,
+    }
+    html = page().content.decode()
+    assert "Moving house" in html
+    assert "Back at noon" in html
+    gate.install(Snapshot(windows=(last,)))
+    status = json.loads(page("/maintenance/status.json").content)
+    assert status["next"] == {"starts_at": last.starts_at.isoformat(), "ends_at": None}
 
 
 def test_the_status_of_an_open_site_tells_nothing_about_its_past() -> None:

@@ -27,7 +27,9 @@ from django.utils.encoding import escape_uri_path, iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from backsoon import conf, store
+from backsoon.core.schedule import upcoming
 from backsoon.core.state import DEFAULT_RETRY_SECONDS, notice_of, retry_after
+from backsoon.gate import gate
 
 from . import asking, responses
 from .asking import LONGEST_NEXT
@@ -142,15 +144,26 @@ def status(view: View) -> HttpResponse:
 
 
 def describe(view: View) -> dict[str, object]:
-    """The public part of the state."""
+    """The public part of the state. True until the state changes, as *view* says."""
     state = view.state
     return {
         "mode": state.mode.value,
         "since": state.since.isoformat() if state.since and not state.is_open else None,
         "until": state.until.isoformat() if state.until else None,
         "late": state.late,
+        "next": _next_window(view),
         "revision": view.snapshot.mark.revision,
     }
+
+
+def _next_window(view: View) -> dict[str, str | None] | None:
+    """The times of the next planned closure, if there is one."""
+    for window in upcoming(view.snapshot.windows, gate.now()):
+        return {
+            "starts_at": window.starts_at.isoformat(),
+            "ends_at": window.ends_at.isoformat() if window.ends_at else None,
+        }
+    return None
 
 
 def way_back(request: HttpRequest) -> str:
