@@ -34,8 +34,10 @@ test: ## The whole suite: each installed Python, servers, browser
 	$(BIN)/nox --tags corners
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest --numprocesses auto -m "not browser and not servers"
-	@# One after the other: they measure time, and each has servers of its own.
-	$(PY) -m pytest -m "browser or servers"
+	@# Each process has servers of its own.
+	$(PY) -m pytest --numprocesses auto --dist loadfile -m "servers and not timed and not browser"
+	@# One after the other: they measure time, or share one browser.
+	$(PY) -m pytest -m "browser or timed"
 
 test-fast: ## The part without servers, browser and exhaustive lists of cases
 	@scripts/bootstrap.sh test

@@ -13,7 +13,7 @@ from tests.faults.report import Report
 from tests.faults.site import BACK_WITHIN, POLL, FaultySite, wrong
 from tests.faults.visitors import REAL_PAGE, Reply
 
-pytestmark = pytest.mark.servers("postgresql", "redis")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis")]
 
 
 @pytest.fixture(autouse=True)

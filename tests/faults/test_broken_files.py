@@ -14,7 +14,7 @@ from tests.faults.report import Report
 from tests.faults.site import BACK_WITHIN, python_path, wrong
 from tests.faults.visitors import REAL_PAGE, Ask, burst
 
-pytestmark = pytest.mark.servers("postgresql", "redis")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis")]
 
 Damage = Callable[[Path], None]
 

@@ -20,7 +20,7 @@ from tests.faults.report import Report
 from tests.faults.site import BACK_WITHIN, POLL, FaultySite, python_path, wrong
 from tests.faults.visitors import Ask, burst
 
-pytestmark = pytest.mark.servers("postgresql", "redis", "faketime")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis", "faketime")]
 
 HOUR = 3600
 

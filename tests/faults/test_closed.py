@@ -28,7 +28,7 @@ from tests.faults.site import (
 )
 from tests.faults.visitors import Ask, Reply, burst
 
-pytestmark = pytest.mark.servers("postgresql", "redis")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,7 +18,7 @@ from tests.faults.report import Report
 from tests.faults.site import BACK_WITHIN, POLL, SETTINGS, FaultySite, visitors_of, wrong
 from tests.faults.visitors import REAL_PAGE, Ask, burst
 
-pytestmark = pytest.mark.servers("postgresql", "redis")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis")]
 
 DiskFault = Callable[[Disk], AbstractContextManager[None]]
 

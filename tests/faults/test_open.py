@@ -20,7 +20,7 @@ from tests.faults.report import Report
 from tests.faults.site import BACK_WITHIN, P99_WITHIN, POLL, FaultySite
 from tests.faults.visitors import Ask, Reply, burst, percentile
 
-pytestmark = pytest.mark.servers("postgresql", "redis")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis")]
 
 LEASE = 2.0
 

@@ -15,6 +15,7 @@ from tests.faults.site import BACK_WITHIN, POLL, FaultySite, wrong
 from tests.faults.visitors import Ask
 
 pytestmark = [
+    pytest.mark.timed,
     pytest.mark.servers("postgresql", "redis"),
     # What is read from the database is the same on every server.
     pytest.mark.parametrize("running", ["gunicorn"], indirect=True),

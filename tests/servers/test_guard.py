@@ -17,7 +17,7 @@ from tests.guarded_apps import HEADER
 if TYPE_CHECKING:
     import httpx
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.timed, pytest.mark.servers]
 
 BROWSER = {
     "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",

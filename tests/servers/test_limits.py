@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from pytest_django import DjangoDbBlocker
 
-pytestmark = pytest.mark.servers("postgresql")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql")]
 
 ALIAS = "locked"
 AT_ONCE = MILLISECONDS / 1000 / 2
