@@ -10,7 +10,7 @@ from tests.browser.conftest import NewPage
 from tests.browser.tools import HEIGHT, PHONE, axe_problems, expect, sideways
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Route
+    from playwright.sync_api import Page, Route
 
     from tests.demo_server import DemoServer
 
@@ -47,3 +47,18 @@ def test_the_page_says_quiet_when_it_is_so_and_only_as_long_as_it_knows(
     )
     page.get_by_role("link", name="Look again").click()
     expect(headline).to_have_text("The site is open.")
+
+
+def test_an_outdated_page_does_not_open_the_closure_of_a_colleague(
+    operator: Page, site: DemoServer
+) -> None:
+    site.close()
+    operator.goto("/admin/")
+    site.open()
+    site.close(reason="mine")
+    operator.locator(".backsoon-switch").get_by_role("button", name="Disable Maintenance").click()
+    dialog = operator.get_by_role("dialog")
+    dialog.get_by_role("button", name="Disable Maintenance").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Reload the page to see what is true now")
+    operator.goto("/admin/")
+    expect(operator.get_by_role("heading", name="Maintenance Mode is Active")).to_be_visible()

@@ -68,7 +68,7 @@
 
   /* Sends the request; the answer is a sentence about what went wrong, or "". */
   const send = async (dialog) => {
-    const { url, enable, header } = dialog.dataset;
+    const { url, enable, epoch, header } = dialog.dataset;
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), REQUEST_SECONDS * 1000);
     try {
@@ -82,13 +82,16 @@
           "X-Requested-With": "XMLHttpRequest",
           [header]: dialog.querySelector("[name=csrfmiddlewaretoken]").value,
         },
-        body: JSON.stringify({ enabled: enable === "true" }),
+        // With the number of the switch that this page shows: never a colleague's later one.
+        body: JSON.stringify({ enabled: enable === "true", epoch: Number(epoch) }),
       });
       const answer = await readJson(response);
       if (response.ok && answer.success) {
         return "";
       }
-      return answer.message || explain(dialog, response.status);
+      // Of a conflict the dialog knows more than the server: that its page is outdated.
+      const message = response.status === 409 ? "" : answer.message;
+      return message || explain(dialog, response.status);
     } catch {
       return dialog.dataset.unreachable;
     } finally {
