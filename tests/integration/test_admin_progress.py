@@ -196,6 +196,9 @@ def test_another_closure_than_the_one_that_was_waited_for_is_never_called_quiet(
     Worker.objects.update(acked_epoch=epoch_of(again), seen_epoch=epoch_of(again))
     answer = asked(boss, epoch=epoch_of(closure))
     assert (answer["verdict"], answer["closed"]) == ("overtaken", True)
+    html = text_of(boss, f"{PAGE}?epoch={epoch_of(closure)}")
+    assert "Somebody has switched" in html
+    assert "Open again" not in html
     assert asked(boss, epoch=epoch_of(again))["verdict"] == "quiet"
 
 
