@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db.models import JSONField, Value
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone, translation
 
-from backsoon import inflight, quiesce, services, workers
+from backsoon import inflight, quiesce, services, store, workers
 from backsoon.admin import pages, quiet
 from backsoon.changes import carry_out
 from backsoon.core.vocabulary import Mode
@@ -236,6 +237,61 @@ def test_lengths_of_time_have_one_unit() -> None:
     assert [quiet.span(s) for s in (0.4, 119.9, 120, 7199, 7200, 90_000)] == [
         "0 s", "119 s", "2 min", "119 min", "2 h", "25 h",
     ]  # fmt: skip
+
+
+# -- A command ---------------------------------------------------------------------------------
+
+RUN = {"command": "python manage.py migrate --noinput", "ended": ""}
+
+
+def test_all_quiet_is_not_the_whole_story_while_a_command_runs(boss: Client) -> None:
+    closed = services.close_site(run=RUN)
+    worker("web1", acked=epoch_of(closed))
+    answer = asked(boss)
+    assert answer["verdict"] == "quiet"
+    assert answer["headline"] == "All quiet. The site is closed for a command."
+    assert "which may still run: python manage.py migrate --noinput" in answer["html"]
+    assert "Begin nothing beside it." in answer["html"]
+    assert "safe to begin" not in text_of(boss)
+
+
+def test_who_waits_for_the_others_reads_of_the_command_as_well(boss: Client) -> None:
+    closed = services.close_site(run=RUN)
+    worker("web1", seen=epoch_of(closed), units=[["POST", "/orders/", 1.0]])
+    assert "manage.py migrate" in asked(boss)["html"]
+
+
+def test_card_and_question_name_the_command(boss: Client) -> None:
+    services.close_site(run=RUN | {"command": "<b>migrate</b>"})
+    html = text_of(boss, "/admin/")
+    assert '<dt>Command</dt><dd><code dir="ltr">&lt;b&gt;migrate&lt;/b&gt;</code>' in html
+    dialog = html.partition("<dialog")[2]
+    for question in (dialog, text_of(boss, CONFIRM)):
+        assert "The site is closed for a command, which may still run:" in question
+        assert "Opening does not stop it." in question
+        assert "&lt;b&gt;migrate" in question
+
+
+def test_a_command_that_has_ended_is_not_spoken_of(boss: Client) -> None:
+    closed = services.close_site(run=RUN | {"ended": "2030-01-01T12:00:00+00:00"})
+    worker("web1", acked=epoch_of(closed))
+    assert asked(boss)["headline"] == "All quiet. It is safe to begin."
+    for url in ("/admin/", CONFIRM, PAGE):
+        assert "migrate" not in text_of(boss, url)
+
+
+def test_others_of_the_staff_do_not_read_the_command(client: Client, staff: User) -> None:
+    services.close_site(run=RUN)
+    client.force_login(staff)
+    assert "migrate" not in text_of(client, "/admin/")
+
+
+@pytest.mark.parametrize("broken", [[], "migrate", 7, None, {"command": 7}, {"ended": None}])
+def test_a_record_that_somebody_broke_names_no_command(boss: Client, broken: Any) -> None:
+    services.close_site(run=RUN)
+    Maintenance.objects.update(run=broken if broken is not None else Value(None, JSONField()))
+    assert store.load().policy.switch.run == ""
+    assert "Maintenance Mode is Active" in text_of(boss, "/admin/")
 
 
 # -- Who may see it ----------------------------------------------------------------------------

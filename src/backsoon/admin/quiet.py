@@ -126,6 +126,8 @@ def _told(progress: Progress, epoch: int | None) -> Telling:
 
 
 def _headline(progress: Progress, living: Sequence[Standing]) -> str:
+    if progress.is_quiet and progress.run:
+        return _("All quiet. The site is closed for a command.")
     if progress.is_quiet:
         return _("All quiet. It is safe to begin.")
     if progress.verdict is Verdict.SILENT:
@@ -171,6 +173,11 @@ def _still_running(busy: Sequence[Standing]) -> str:
 
 
 def _advice(progress: Progress) -> Iterator[str]:
+    if progress.run:
+        # Who was killed could not say that it is over, so this is all that is known.
+        command = {"command": progress.run}
+        yield _("The site is closed for this command, which may still run: %(command)s") % command
+        yield _("Begin nothing beside it.")
     if progress.is_quiet:
         if progress.state.mode is Mode.READ_ONLY:
             yield _("Visitors still read; nothing that began before writes any more.")

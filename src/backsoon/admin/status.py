@@ -115,6 +115,7 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
         "since": switch.since if is_open and switch.mode is Mode.OPEN else state.since,
         "by": (switch.by if is_open else state.by) if insider else "",
         "reason": state.reason if insider and not is_open else "",
+        "run": switch.run if insider and not is_open else "",
         "ends_at": state.until,
         "late": state.late,
         "overdue_at": state.overdue_at if insider else None,
