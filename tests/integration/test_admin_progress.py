@@ -135,8 +135,38 @@ def test_who_is_not_heard_of_is_named_with_what_to_do(boss: Client, closure: Out
     answer = asked(boss)
     assert answer["verdict"] == "silent"
     assert answer["headline"] == "Not proven quiet: web2:4711 has not been heard of for 40 s"
-    assert f"manage.py maintenance on --wait --assume-dead {lost.pk[:8]}<" in answer["html"]
+    assert f">python manage.py maintenance on --wait --assume-dead {lost.pk[:8]}<" in answer["html"]
     assert "POST /pay/ (43 s)" in answer["html"]
+
+
+def test_the_card_says_not_proven_quiet_once(boss: Client, closure: Outcome) -> None:
+    Maintenance.objects.update(since=timezone.now() - DAY)
+    worker("web1", silence=40)
+    card = text_of(boss, "/admin/")
+    assert "Not proven quiet: web1:4711 has not been heard of for 40 s. <a" in card
+    assert "Not quiet." not in card
+
+
+def test_who_was_declared_dead_is_not_shown_beside_its_successor(
+    boss: Client, closure: Outcome
+) -> None:
+    buried: dict[str, Any] = {"ended_at": timezone.now() - DAY, "ended_how": Worker.Ending.ASSUMED}
+    worker("web1", **buried)
+    worker("web2", **buried)
+    worker("web1", acked=epoch_of(closure))
+    answer = asked(boss)
+    assert answer["html"].count("web1:4711") == 1
+    assert answer["html"].count("web2:4711") == 1
+    assert answer["html"].count("declared dead") == 1
+
+
+@pytest.mark.parametrize("ages", [(12.1, 12.9), (12.9, 12.1)])
+def test_of_two_of_the_same_age_always_the_same_is_named(
+    boss: Client, closure: Outcome, ages: tuple[float, float]
+) -> None:
+    for name, age in zip(("web1", "web2"), ages, strict=True):
+        worker(name, seen=epoch_of(closure), units=[["POST", "/orders/", age]])
+    assert "on web1:4711, and 1 more" in quiet.tell().detail
 
 
 def test_several_who_are_not_heard_of_are_counted(boss: Client, closure: Outcome) -> None:
@@ -367,6 +397,15 @@ def test_without_javascript_one_button_closes_and_leads_to_the_wait(boss: Client
     assert "Maintenance mode enabled" in response.content.decode()
 
 
+def test_the_question_says_what_the_second_button_waits_for(boss: Client) -> None:
+    sentence = "With “Enable and wait” you see when nothing that began before runs any more."
+    for url in ("/admin/", CONFIRM):
+        assert sentence in text_of(boss, url)
+    services.close_site()
+    for url in ("/admin/", CONFIRM):
+        assert sentence not in text_of(boss, url)
+
+
 def test_the_other_button_leads_back_to_the_card(boss: Client) -> None:
     response = boss.post(CONFIRM, {"enabled": "true", "epoch": "0"})
     assert response["Location"] == "/admin/"
@@ -444,7 +483,7 @@ def test_one_press_gives_the_closure_a_day_more(boss: Client, root: User, closur
     before = overdue_at()
     assert before is not None
     card = text_of(boss, "/admin/")
-    assert "24 hours more" in card
+    assert "Give 24 hours more" in card
     assert f'action="{EXTEND}"' in card
     response = boss.post(EXTEND, {"epoch": epoch_of(closure)}, follow=True)
     assert overdue_at() == before + DAY
@@ -497,7 +536,7 @@ def test_the_card_says_that_a_closure_is_overdue(boss: Client, closure: Outcome)
     html = text_of(boss, "/admin/")
     assert "Overdue since" in html
     assert "Open it, or give it more time." in html
-    assert "24 hours more" in html
+    assert "Give 24 hours more" in html
 
 
 @override_settings(BACKSOON={"OPEN_WHEN_OVERDUE": True})
@@ -510,7 +549,7 @@ def test_the_card_says_when_the_site_opens_at_the_latest(boss: Client) -> None:
 def test_a_closure_without_a_limit_shows_none(boss: Client) -> None:
     services.close_site()
     html = text_of(boss, "/admin/")
-    assert "24 hours more" not in html
+    assert "Give 24 hours more" not in html
     assert "<dt>Alarm</dt>" not in html
 
 
