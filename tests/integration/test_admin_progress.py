@@ -280,7 +280,9 @@ def test_all_quiet_is_not_the_whole_story_while_a_command_runs(boss: Client) -> 
     answer = asked(boss)
     assert answer["verdict"] == "quiet"
     assert answer["headline"] == "All quiet. The site is closed for a command."
-    assert "which may still run: python manage.py migrate --noinput" in answer["html"]
+    assert (
+        'may still run: <code dir="ltr">python manage.py migrate --noinput</code>' in answer["html"]
+    )
     assert "Begin nothing beside it." in answer["html"]
     assert "safe to begin" not in text_of(boss)
 

@@ -59,6 +59,8 @@ class Telling:
     """The number of the closure it is about; 0 when nothing could be read."""
     closed: bool = field(default=True)
     """Whether there is a closure to wait for."""
+    run: str = ""
+    """The command that the site is closed for. Who was killed could not say that it is over."""
 
     @property
     def is_quiet(self) -> bool:
@@ -123,6 +125,7 @@ def _told(progress: Progress, epoch: int | None) -> Telling:
         list(_advice(progress)),
         shown,
         number,
+        run=progress.run,
     )
 
 
@@ -175,11 +178,6 @@ def _still_running(busy: Sequence[Standing]) -> str:
 
 
 def _advice(progress: Progress) -> Iterator[str]:
-    if progress.run:
-        # Who was killed could not say that it is over, so this is all that is known.
-        command = {"command": progress.run}
-        yield _("The site is closed for this command, which may still run: %(command)s") % command
-        yield _("Begin nothing beside it.")
     if progress.is_quiet:
         if progress.state.mode is Mode.READ_ONLY:
             yield _("Visitors still read; nothing that began before writes any more.")
