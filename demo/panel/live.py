@@ -6,6 +6,7 @@ the connection when the site closes; the page (`live.js`) does the rest.
 
 import asyncio
 import contextlib
+import datetime as dt
 from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -16,11 +17,14 @@ from backsoon.gate import View, gate
 LOOK_SECONDS = 1.0
 """How often each connection looks whether there is news. A look costs no query."""
 
+HORIZON = dt.timedelta(hours=24)
+"""A planned closure is told of that long before. Next week's would only be in the way."""
 
-def news(view: View) -> dict[str, str | None]:
+
+def news(view: View, now: dt.datetime) -> dict[str, str | None]:
     """What the page has to know."""
     closes_at = view.state.next_change if view.is_open else None
-    if closes_at is not None and not _closes_by_itself(view):
+    if closes_at is not None and (closes_at - now > HORIZON or not _closes_by_itself(view)):
         closes_at = None
     return {
         "mode": view.state.mode.value,
@@ -60,7 +64,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # has no 
     async def _tell_news(self) -> None:
         told = None
         while True:
-            now = news(gate.view())
+            now = news(gate.view(), gate.now())
             if now != told:
                 told = now
                 await self._tell()
@@ -68,4 +72,5 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # has no 
 
     async def _tell(self) -> None:
         # With the time of day here: the clock of a visitor's machine may be wrong.
-        await self.send_json({**news(gate.view()), "now": gate.now().isoformat()})
+        now = gate.now()
+        await self.send_json({**news(gate.view(), now), "now": now.isoformat()})

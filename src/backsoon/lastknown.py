@@ -143,6 +143,7 @@ def _encoded(snapshot: Snapshot) -> bytes:
             "overdue_at": iso(switch.overdue_at),
             "opens_when_overdue": switch.opens_when_overdue,
             "cut_streams_at": iso(switch.cut_streams_at),
+            "run": switch.run,
         },
         "notices": {
             code: {name: getattr(notice, name) for name in Notice.__dataclass_fields__}

@@ -47,6 +47,8 @@ class Progress:
     elapsed: float
     """Seconds since the wait began."""
     workers: tuple[Standing, ...] = ()
+    run: str = ""
+    """The command that the site is closed for, while it runs."""
 
     @property
     def is_quiet(self) -> bool:
@@ -105,7 +107,8 @@ def look(
         lease=conf.current().lease,
         time_is_over=time_is_over,
     )  # fmt: skip
-    return Progress(verdict, snapshot.mark, state, elapsed, standings)
+    run = snapshot.policy.switch.run
+    return Progress(verdict, snapshot.mark, state, elapsed, standings, run)
 
 
 def watch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -192,6 +193,34 @@ def test_the_card_has_no_inline_script_or_style(boss: Client) -> None:
     assert html.count("<script") == 1
 
 
+def test_the_card_tells_of_the_next_planned_closure(boss: Client) -> None:
+    now = store.utc_now()
+    hour, day = dt.timedelta(hours=1), dt.timedelta(days=1)
+    services.schedule(now + 8 * day)
+    assert "Next planned closure" not in text_of(boss)
+    services.schedule(now + 2 * day, now + 2 * day + hour, mode=Mode.READ_ONLY)
+    services.schedule(now + day, now + day + hour)
+    assert told_of_the_plan(text_of(boss)) == iso(now + day, now + day + hour)
+    services.close_site()
+    assert told_of_the_plan(text_of(boss)) == iso(now + day, now + day + hour)
+
+
+def test_the_card_says_what_kind_of_closure_is_planned_and_that_it_has_no_end(boss: Client) -> None:
+    services.schedule(store.utc_now() + dt.timedelta(hours=2), mode=Mode.READ_ONLY)
+    html = text_of(boss).partition("Next planned closure")[2].partition("</div>")[0]
+    assert "until somebody opens (read-only)" in html
+
+
+def told_of_the_plan(html: str) -> list[str]:
+    """The moments in the line of the card."""
+    line = html.partition("<dt>Next planned closure</dt>")[2].partition("</div>")[0]
+    return re.findall(r'datetime="([^"]+)"', line)
+
+
+def iso(*moments: dt.datetime) -> list[str]:
+    return [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in moments]
+
+
 # -- The bar -----------------------------------------------------------------------------------
 
 
@@ -234,6 +263,12 @@ def test_lines_for_other_pages_need_no_request(template: str) -> None:
     assert "data-backsoon-bar" in html
     assert "backsoon/badge.css" in html
     assert "<script" not in html
+
+
+@pytest.mark.parametrize("overdue", [True, False])
+def test_the_badge_says_that_a_closure_has_lasted_too_long(*, overdue: bool) -> None:
+    html = render_to_string("backsoon/badge.html", {"mode": "closed", "overdue": overdue})
+    assert ("it has lasted too long" in html) is overdue
 
 
 # -- The question before the switch ------------------------------------------------------------

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db.models import JSONField, Value
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone, translation
 
-from backsoon import inflight, quiesce, services, workers
+from backsoon import inflight, quiesce, services, store, workers
 from backsoon.admin import pages, quiet
 from backsoon.changes import carry_out
 from backsoon.core.vocabulary import Mode
@@ -134,8 +135,38 @@ def test_who_is_not_heard_of_is_named_with_what_to_do(boss: Client, closure: Out
     answer = asked(boss)
     assert answer["verdict"] == "silent"
     assert answer["headline"] == "Not proven quiet: web2:4711 has not been heard of for 40 s"
-    assert f"manage.py maintenance on --wait --assume-dead {lost.pk[:8]}<" in answer["html"]
+    assert f">python manage.py maintenance on --wait --assume-dead {lost.pk[:8]}<" in answer["html"]
     assert "POST /pay/ (43 s)" in answer["html"]
+
+
+def test_the_card_says_not_proven_quiet_once(boss: Client, closure: Outcome) -> None:
+    Maintenance.objects.update(since=timezone.now() - DAY)
+    worker("web1", silence=40)
+    card = text_of(boss, "/admin/")
+    assert "Not proven quiet: web1:4711 has not been heard of for 40 s. <a" in card
+    assert "Not quiet." not in card
+
+
+def test_who_was_declared_dead_is_not_shown_beside_its_successor(
+    boss: Client, closure: Outcome
+) -> None:
+    buried: dict[str, Any] = {"ended_at": timezone.now() - DAY, "ended_how": Worker.Ending.ASSUMED}
+    worker("web1", **buried)
+    worker("web2", **buried)
+    worker("web1", acked=epoch_of(closure))
+    answer = asked(boss)
+    assert answer["html"].count("web1:4711") == 1
+    assert answer["html"].count("web2:4711") == 1
+    assert answer["html"].count("declared dead") == 1
+
+
+@pytest.mark.parametrize("ages", [(12.1, 12.9), (12.9, 12.1)])
+def test_of_two_of_the_same_age_always_the_same_is_named(
+    boss: Client, closure: Outcome, ages: tuple[float, float]
+) -> None:
+    for name, age in zip(("web1", "web2"), ages, strict=True):
+        worker(name, seen=epoch_of(closure), units=[["POST", "/orders/", age]])
+    assert "on web1:4711, and 1 more" in quiet.tell().detail
 
 
 def test_several_who_are_not_heard_of_are_counted(boss: Client, closure: Outcome) -> None:
@@ -196,6 +227,9 @@ def test_another_closure_than_the_one_that_was_waited_for_is_never_called_quiet(
     Worker.objects.update(acked_epoch=epoch_of(again), seen_epoch=epoch_of(again))
     answer = asked(boss, epoch=epoch_of(closure))
     assert (answer["verdict"], answer["closed"]) == ("overtaken", True)
+    html = text_of(boss, f"{PAGE}?epoch={epoch_of(closure)}")
+    assert "Somebody has switched" in html
+    assert "Open again" not in html
     assert asked(boss, epoch=epoch_of(again))["verdict"] == "quiet"
 
 
@@ -233,6 +267,63 @@ def test_lengths_of_time_have_one_unit() -> None:
     assert [quiet.span(s) for s in (0.4, 119.9, 120, 7199, 7200, 90_000)] == [
         "0 s", "119 s", "2 min", "119 min", "2 h", "25 h",
     ]  # fmt: skip
+
+
+# -- A command ---------------------------------------------------------------------------------
+
+RUN = {"command": "python manage.py migrate --noinput", "ended": ""}
+
+
+def test_all_quiet_is_not_the_whole_story_while_a_command_runs(boss: Client) -> None:
+    closed = services.close_site(run=RUN)
+    worker("web1", acked=epoch_of(closed))
+    answer = asked(boss)
+    assert answer["verdict"] == "quiet"
+    assert answer["headline"] == "All quiet. The site is closed for a command."
+    assert (
+        'may still run: <code dir="ltr">python manage.py migrate --noinput</code>' in answer["html"]
+    )
+    assert "Begin nothing beside it." in answer["html"]
+    assert "safe to begin" not in text_of(boss)
+
+
+def test_who_waits_for_the_others_reads_of_the_command_as_well(boss: Client) -> None:
+    closed = services.close_site(run=RUN)
+    worker("web1", seen=epoch_of(closed), units=[["POST", "/orders/", 1.0]])
+    assert "manage.py migrate" in asked(boss)["html"]
+
+
+def test_card_and_question_name_the_command(boss: Client) -> None:
+    services.close_site(run=RUN | {"command": "<b>migrate</b>"})
+    html = text_of(boss, "/admin/")
+    assert '<dt>Command</dt><dd><code dir="ltr">&lt;b&gt;migrate&lt;/b&gt;</code>' in html
+    dialog = html.partition("<dialog")[2]
+    for question in (dialog, text_of(boss, CONFIRM)):
+        assert "The site is closed for a command, which may still run:" in question
+        assert "Opening does not stop it." in question
+        assert "&lt;b&gt;migrate" in question
+
+
+def test_a_command_that_has_ended_is_not_spoken_of(boss: Client) -> None:
+    closed = services.close_site(run=RUN | {"ended": "2030-01-01T12:00:00+00:00"})
+    worker("web1", acked=epoch_of(closed))
+    assert asked(boss)["headline"] == "All quiet. It is safe to begin."
+    for url in ("/admin/", CONFIRM, PAGE):
+        assert "migrate" not in text_of(boss, url)
+
+
+def test_others_of_the_staff_do_not_read_the_command(client: Client, staff: User) -> None:
+    services.close_site(run=RUN)
+    client.force_login(staff)
+    assert "migrate" not in text_of(client, "/admin/")
+
+
+@pytest.mark.parametrize("broken", [[], "migrate", 7, None, {"command": 7}, {"ended": None}])
+def test_a_record_that_somebody_broke_names_no_command(boss: Client, broken: Any) -> None:
+    services.close_site(run=RUN)
+    Maintenance.objects.update(run=broken if broken is not None else Value(None, JSONField()))
+    assert store.load().policy.switch.run == ""
+    assert "Maintenance Mode is Active" in text_of(boss, "/admin/")
 
 
 # -- Who may see it ----------------------------------------------------------------------------
@@ -306,6 +397,15 @@ def test_without_javascript_one_button_closes_and_leads_to_the_wait(boss: Client
     response = boss.post(CONFIRM, {"enabled": "true", "epoch": "0", "wait": "1"}, follow=True)
     assert response.redirect_chain == [(f"{PAGE}?epoch=1", 302)]
     assert "Maintenance mode enabled" in response.content.decode()
+
+
+def test_the_question_says_what_the_second_button_waits_for(boss: Client) -> None:
+    sentence = "With “Enable and wait” you see when nothing that began before runs any more."
+    for url in ("/admin/", CONFIRM):
+        assert sentence in text_of(boss, url)
+    services.close_site()
+    for url in ("/admin/", CONFIRM):
+        assert sentence not in text_of(boss, url)
 
 
 def test_the_other_button_leads_back_to_the_card(boss: Client) -> None:
@@ -385,7 +485,7 @@ def test_one_press_gives_the_closure_a_day_more(boss: Client, root: User, closur
     before = overdue_at()
     assert before is not None
     card = text_of(boss, "/admin/")
-    assert "24 hours more" in card
+    assert "Give 24 hours more" in card
     assert f'action="{EXTEND}"' in card
     response = boss.post(EXTEND, {"epoch": epoch_of(closure)}, follow=True)
     assert overdue_at() == before + DAY
@@ -438,7 +538,7 @@ def test_the_card_says_that_a_closure_is_overdue(boss: Client, closure: Outcome)
     html = text_of(boss, "/admin/")
     assert "Overdue since" in html
     assert "Open it, or give it more time." in html
-    assert "24 hours more" in html
+    assert "Give 24 hours more" in html
 
 
 @override_settings(BACKSOON={"OPEN_WHEN_OVERDUE": True})
@@ -451,7 +551,7 @@ def test_the_card_says_when_the_site_opens_at_the_latest(boss: Client) -> None:
 def test_a_closure_without_a_limit_shows_none(boss: Client) -> None:
     services.close_site()
     html = text_of(boss, "/admin/")
-    assert "24 hours more" not in html
+    assert "Give 24 hours more" not in html
     assert "<dt>Alarm</dt>" not in html
 
 

@@ -89,6 +89,47 @@ def test_a_form_may_name_the_state(boss: Client) -> None:
     assert not is_closed()
 
 
+def test_an_outdated_page_opens_no_later_closure(boss: Client) -> None:
+    seen = services.close_site().mark.epoch
+    services.open_site()
+    services.close_site(reason="a colleague's")
+
+    for response in (
+        send(boss, {"enabled": False, "epoch": seen}),
+        boss.post(URL, {"enabled": "false", "epoch": str(seen)}),
+        send(boss, {"epoch": seen}),
+    ):
+        assert response.status_code == 409
+        assert response.json()["success"] is False
+    assert is_closed()
+
+
+@pytest.mark.parametrize("kind", ["json", "form", "form without a state"])
+def test_a_page_that_is_up_to_date_switches(boss: Client, kind: str) -> None:
+    seen = services.close_site().mark.epoch
+    if kind == "json":
+        response = send(boss, {"enabled": False, "epoch": seen})
+    else:
+        state = {"enabled": "false"} if kind == "form" else {}
+        response = boss.post(URL, {"epoch": str(seen), **state})
+    assert response.status_code == 200
+    assert not is_closed()
+
+
+@pytest.mark.parametrize("epoch", ["-1", "x", "", "9" * 30, "１", "true"])
+def test_a_form_with_a_number_that_is_none_switches_nothing(boss: Client, epoch: str) -> None:
+    response = boss.post(URL, {"enabled": "true", "epoch": epoch})
+    assert response.status_code == 400
+    assert "“epoch” must be a whole number" in response.json()["message"]
+    assert not is_closed()
+
+
+def test_the_dialog_knows_the_switch_that_its_page_shows(boss: Client) -> None:
+    epoch = services.close_site().mark.epoch
+    for page in ("/admin/", "/admin/settings/progress/"):
+        assert f'data-epoch="{epoch}"' in boss.get(page).content.decode()
+
+
 def test_json_sent_as_a_form_is_still_read_as_json(boss: Client) -> None:
     kind = "application/x-www-form-urlencoded"
     for _ in range(2):
@@ -112,6 +153,14 @@ def test_json_sent_as_a_form_is_still_read_as_json(boss: Client) -> None:
         b'{"enabled": null}',
         b'{"enabled": []}',
         b'{"enable": true}',
+        b'{"enabled": true, "epoche": 0}',
+        b'{"enabled": true, "epoch": true}',
+        b'{"enabled": true, "epoch": null}',
+        b'{"enabled": true, "epoch": -1}',
+        b'{"enabled": true, "epoch": 0.0}',
+        b'{"enabled": true, "epoch": "0"}',
+        b'{"enabled": true, "epoch": 1000000000000000000}',
+        b'{"epoch": []}',
         b"1" * 10_000,
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import errno
+import json
 import logging
 import os
 import stat
@@ -45,7 +46,9 @@ def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 def closed(epoch: int = 7, message: str = "Moving house") -> Snapshot:
     return Snapshot(
         policy=Policy(
-            switch=Switch(Mode.CLOSED, since=NOON, by="ann@web1", reason="new disks"),
+            switch=Switch(
+                Mode.CLOSED, since=NOON, by="ann@web1", reason="new disks", run="migrate"
+            ),
             ends_at=NOON + HOUR,
             generation=1_900_000_000_000,
             notices={"": Notice(message=message, icon="fas fa-tools"), "fr": Notice(title="Zut")},
@@ -78,6 +81,12 @@ def test_what_was_kept_comes_back_as_it_was(place: Path) -> None:
     assert lastknown.load() == closed()
 
 
+def test_a_copy_of_an_earlier_version_knows_of_no_command() -> None:
+    data = json.loads(lastknown._encoded(closed()))
+    del data["switch"]["run"]
+    assert lastknown._decoded(json.dumps(data).encode()).policy.switch.run == ""
+
+
 moments = st.datetimes(timezones=st.just(UTC))
 texts = st.text(max_size=20)
 notices = st.builds(Notice, **{field.name: texts for field in dataclasses.fields(Notice)})
@@ -90,6 +99,7 @@ policies = st.builds(
         by=texts,
         reason=texts,
         open_at_end=st.booleans(),
+        run=texts,
     ),
     ends_at=st.none() | moments,
     generation=st.integers(0, 2**53),

@@ -310,7 +310,8 @@ def _confirm_response(
         "form": form,
         "lines": list(form.lines()),
         "closing": closing,
-        "is_open": closing,  # what the list of consequences asks for
+        "is_open": closing,  # this and the next: what the list of consequences asks for
+        "run": reading.snapshot.policy.switch.run,
         "already": _is_done(reading, closing=closing),
         "locks_out": not is_administrator(request.user),
         "epoch": reading.snapshot.mark.epoch,

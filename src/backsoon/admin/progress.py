@@ -39,6 +39,8 @@ def progress_page(request: HttpRequest) -> HttpResponseBase:
     if not quiet.may_see(request.user):
         raise PermissionDenied(_("What runs here is for administrators to see."))
     seen = epoch_in(request.GET)
+    # First: the button must not open what was closed after the page had told of it.
+    reading = status.read()
     telling = quiet.tell(seen.epoch if seen is not None else None)
     context = {
         "title": _("Is all quiet?"),
@@ -46,7 +48,7 @@ def progress_page(request: HttpRequest) -> HttpResponseBase:
         "data_url": reverse("backsoon_admin:progress_data"),
         "may_change": may_change(request.user),
         "confirm_url": reverse("backsoon_admin:confirm"),
-        "backsoon_reading": status.read(),
+        "backsoon_reading": reading,
         "backsoon_has_own_switch": True,
     }
     return render(request, "backsoon/admin/progress.html", context, 200)

@@ -5,7 +5,7 @@ Only an answer of every process counts. Whatever cannot be known is said to be n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 """Stands beside the verdicts of :class:`backsoon.quiesce.Verdict` where nothing can be told."""
 
-GIVE_UP = "manage.py maintenance on --wait --assume-dead"
+GIVE_UP = "python manage.py maintenance on --wait --assume-dead"
 
 ENOUGH_OF_AN_ID = 8
 """How many characters of a worker's id tell it from all others, in practice."""
@@ -59,6 +59,8 @@ class Telling:
     """The number of the closure it is about; 0 when nothing could be read."""
     closed: bool = field(default=True)
     """Whether there is a closure to wait for."""
+    run: str = ""
+    """The command that the site is closed for. Who was killed could not say that it is over."""
 
     @property
     def is_quiet(self) -> bool:
@@ -104,8 +106,9 @@ def _told(progress: Progress, epoch: int | None) -> Telling:
             epoch=number,
             closed=about_to,
         )
-    shown = [_line(standing) for standing in progress.workers if _is_shown(standing)]
     living = [each for each in progress.workers if each.condition is not Condition.ENDED]
+    places = {each.report.place for each in living}
+    shown = [_line(each) for each in progress.workers if _is_shown(each, places)]
     if not living:
         # This very process ought to stand among them, so what the rows say proves nothing.
         return Telling(
@@ -122,10 +125,13 @@ def _told(progress: Progress, epoch: int | None) -> Telling:
         list(_advice(progress)),
         shown,
         number,
+        run=progress.run,
     )
 
 
 def _headline(progress: Progress, living: Sequence[Standing]) -> str:
+    if progress.is_quiet and progress.run:
+        return _("All quiet. The site is closed for a command.")
     if progress.is_quiet:
         return _("All quiet. It is safe to begin.")
     if progress.verdict is Verdict.SILENT:
@@ -155,10 +161,11 @@ def _not_heard_of(silent: Sequence[Standing]) -> str:
 
 
 def _still_running(busy: Sequence[Standing]) -> str:
-    running = [(unit.age, unit, each.report.place) for each in busy for unit in each.report.units]
+    running = [(unit, each.report.place) for each in busy for unit in each.report.units]
     if not running:
         return ""
-    _age, oldest, place = max(running, key=lambda found: found[0])
+    # Of the same age always the same one, so that the line does not flip.
+    oldest, place = min(running, key=lambda found: (-int(found[0].age), found[1]))
     values = {"unit": _unit(oldest), "place": place}
     more = sum(each.report.in_flight for each in busy) - 1
     if more <= 0:
@@ -193,9 +200,11 @@ def _advice(progress: Progress) -> Iterator[str]:
 # -- Workers -----------------------------------------------------------------------------------
 
 
-def _is_shown(standing: Standing) -> bool:
-    """All but those that have surely ended."""
-    return standing.condition is not Condition.ENDED or not standing.report.ended_proven
+def _is_shown(standing: Standing, living: Collection[str]) -> bool:
+    """All but those that have surely ended: that is proven, or another lives in their place."""
+    if standing.condition is not Condition.ENDED:
+        return True
+    return not standing.report.ended_proven and standing.report.place not in living
 
 
 def _line(standing: Standing) -> Line:

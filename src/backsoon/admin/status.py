@@ -7,6 +7,7 @@ which stands on every page, asks the gate and costs nothing.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from django.utils.connection import ConnectionDoesNotExist
 from django.utils.translation import gettext as _
 
 from backsoon import store
+from backsoon.core.schedule import upcoming
 from backsoon.core.state import resolve_state
 from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import NotMigratedError, StoreUnavailableError
@@ -24,10 +26,13 @@ from backsoon.http.routes import reversed_or_empty
 from backsoon.http.users import is_administrator, may_change
 
 if TYPE_CHECKING:
-    from backsoon.core.vocabulary import State
+    from backsoon.core.vocabulary import State, Window
     from backsoon.snapshots import Snapshot
 
 VIEW_HISTORY = "backsoon.view_change"
+
+AHEAD = dt.timedelta(days=7)
+"""How long before it begins a planned closure is spoken of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +120,13 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
         "since": switch.since if is_open and switch.mode is Mode.OPEN else state.since,
         "by": (switch.by if is_open else state.by) if insider else "",
         "reason": state.reason if insider and not is_open else "",
+        "run": switch.run if insider and not is_open else "",
         "ends_at": state.until,
         "late": state.late,
         "overdue_at": state.overdue_at if insider else None,
         "overdue": state.overdue,
         "opens_when_overdue": switch.opens_when_overdue,
+        "planned": _next_planned(reading.snapshot),
         "epoch": reading.snapshot.mark.epoch,
         "open_at_end": switch.open_at_end and not is_open,
         "trouble": reading.trouble,
@@ -129,3 +136,9 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
         "locks_out": allowed and not administrator,
         "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
     }
+
+
+def _next_planned(snapshot: Snapshot) -> Window | None:
+    now = store.utc_now()
+    coming = upcoming(snapshot.windows, now)
+    return coming[0] if coming and coming[0].starts_at - now <= AHEAD else None

@@ -6,6 +6,7 @@ Everything it says is JSON, refusals included, so that whoever calls it reads on
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -25,6 +26,7 @@ from backsoon.exceptions import ConflictError, StoreUnavailableError
 from backsoon.http.users import may_change
 from backsoon.models import Change
 from backsoon.services import Origin
+from backsoon.snapshots import Mark
 
 from .pages import stand_aside, switched_message
 
@@ -35,6 +37,19 @@ if TYPE_CHECKING:
     from backsoon.services import Outcome
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+LONGEST_NUMBER = 18
+"""Digits of a number that can be counted to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the body asks for."""
+
+    enabled: bool | None = None
+    """``None`` for the other state."""
+    seen: Mark | None = None
+    """The last switch that whoever asks knows of; ``None`` when they do not say."""
 
 
 class _BadBodyError(Exception):
@@ -61,7 +76,10 @@ _csrf_protect = decorator_from_middleware(_CsrfInJson)
 @never_cache
 @login_not_required  # it looks at the user itself, and answers in JSON
 def toggle(request: HttpRequest) -> HttpResponseBase:
-    """Switch. With ``{"enabled": true|false}`` to that state, without it to the other one."""
+    """Switch. With ``{"enabled": true|false}`` to that state, without it to the other one.
+
+    With ``{"epoch": 42}`` only if nobody has switched since that number.
+    """
     if request.method != "POST":
         response = _refusal(405, _("Use POST."))
         response["Allow"] = "POST"
@@ -79,9 +97,9 @@ def _checked_toggle(request: HttpRequest) -> HttpResponse:
             403, _("You lack the permission to change the maintenance of this site.")
         )  # fmt: skip
     try:
-        wanted = _wanted(request)
+        wish = _wish(request)
         stand_aside(request)
-        outcome = _switch(wanted, _origin(request))
+        outcome = _switch(wish, _origin(request))
     except _BadBodyError as error:
         return _refusal(400, str(error))
     except ConflictError as error:
@@ -97,32 +115,32 @@ def _checked_toggle(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _switch(wanted: bool | None, origin: Origin) -> Outcome:
+def _switch(wish: _Wish, origin: Origin) -> Outcome:
+    wanted, expected = wish.enabled, wish.seen
     if wanted is None:
         # Two who press at once both mean what they saw: the second is told, not undone.
-        seen = store.load()
-        is_open = resolve_state(seen.policy, seen.windows, store.utc_now()).is_open
-        switch = services.close_site if is_open else services.open_site
-        return switch(origin=origin, expected=seen.mark)
+        found = store.load()
+        wanted = resolve_state(found.policy, found.windows, store.utc_now()).is_open
+        expected = expected or found.mark
     switch = services.close_site if wanted else services.open_site
-    return switch(origin=origin)
+    return switch(origin=origin, expected=expected)
 
 
-def _wanted(request: HttpRequest) -> bool | None:
-    """The state that the body asks for; ``None`` for the other one. Raises ``_BadBodyError``."""
+def _wish(request: HttpRequest) -> _Wish:
+    """What the body asks for. Raises ``_BadBodyError``."""
     try:
         if request.content_type in FORM_TYPES and not _is_json_in_disguise(request):
-            return _wanted_by_form(request)
+            return _wish_of_form(request)
         text = request.body
     except RequestDataTooBig:
         raise _BadBodyError(_("The request is too large.")) from None
     if not text.strip():
-        return None
+        return _Wish()
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
         raise _BadBodyError(_("The body is not valid JSON.")) from None
-    return _wanted_by_json(body)
+    return _wish_of_json(body)
 
 
 def _is_json_in_disguise(request: HttpRequest) -> bool:
@@ -136,20 +154,20 @@ def _is_json_in_disguise(request: HttpRequest) -> bool:
         return False
 
 
-def _wanted_by_form(request: HttpRequest) -> bool | None:
-    text = request.POST.get("enabled")
+def _wish_of_form(request: HttpRequest) -> _Wish:
+    text, number = request.POST.get("enabled"), request.POST.get("epoch")
+    seen = _mark(_whole(number)) if number is not None else None
     if text is None:
-        unknown = [name for name in [*request.POST, *request.FILES] if name != _TOKEN]
+        unknown = [n for n in [*request.POST, *request.FILES] if n not in (_TOKEN, "epoch")]
         if unknown:
             # As with JSON: what was perhaps meant to close must not turn into "the other state".
-            raise _BadBodyError(_("Only “enabled” can be given, not “%(name)s”.")
-                                % {"name": unknown[0][:50]})  # fmt: skip
+            raise _unknown(unknown[0])
         if not request.POST and _holds_something(request):
             raise _BadBodyError(_("The body cannot be read."))
-        return None
+        return _Wish(seen=seen)
     if text not in ("true", "false"):
         raise _BadBodyError(_("“enabled” must be true or false."))
-    return text == "true"
+    return _Wish(text == "true", seen)
 
 
 def _holds_something(request: HttpRequest) -> bool:
@@ -160,18 +178,38 @@ def _holds_something(request: HttpRequest) -> bool:
     return not length.isdigit() or int(length) > empty
 
 
-def _wanted_by_json(body: Any) -> bool | None:
+def _wish_of_json(body: Any) -> _Wish:
     if not isinstance(body, dict):
         raise _BadBodyError(_("The body must be a JSON object."))
-    unknown = [str(key) for key in body if key != "enabled"]
+    unknown = [str(key) for key in body if key not in ("enabled", "epoch")]
     if unknown:
         # A misspelt name must not turn "close" into "the other state".
-        raise _BadBodyError(_("Only “enabled” can be given, not “%(name)s”.")
-                            % {"name": unknown[0][:50]})  # fmt: skip
+        raise _unknown(unknown[0])
     wanted = body.get("enabled")
     if not isinstance(wanted, bool) and "enabled" in body:
         raise _BadBodyError(_("“enabled” must be true or false."))
-    return wanted
+    return _Wish(wanted, _mark(body["epoch"]) if "epoch" in body else None)
+
+
+def _unknown(name: str) -> _BadBodyError:
+    return _BadBodyError(
+        _("Only “enabled” and “epoch” can be given, not “%(name)s”.") % {"name": name[:50]}
+    )
+
+
+def _whole(text: str) -> int | None:
+    is_number = text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
+    return int(text) if is_number else None
+
+
+def _mark(number: object) -> Mark:
+    if (
+        isinstance(number, int)
+        and not isinstance(number, bool)
+        and 0 <= number < 10**LONGEST_NUMBER
+    ):
+        return Mark(number)
+    raise _BadBodyError(_("“epoch” must be a whole number, as the page had it."))
 
 
 def _origin(request: HttpRequest) -> Origin:

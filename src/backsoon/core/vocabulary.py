@@ -83,6 +83,8 @@ class Switch:
     """Whether the site opens at that moment, or only an alarm is raised."""
     cut_streams_at: dt.datetime | None = None
     """From when on the streams of ordinary visitors are ended; ``None`` lets them run out."""
+    run: str = ""
+    """The command that the site is closed for, while it runs."""
 
     def __post_init__(self) -> None:
         _keep_in_utc(self, "since", "overdue_at", "cut_streams_at")

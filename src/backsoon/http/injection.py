@@ -102,6 +102,7 @@ def _context(state: State, *, may_change: bool) -> dict[str, Any]:
         "since": state.since,
         "ends_at": state.until,
         "late": state.late,
+        "overdue": state.overdue,
         "admin_url": reversed_or_empty("admin:index"),
         "settings_url": reversed_or_empty("backsoon_admin:settings") if may_change else "",
         "confirm_url": reversed_or_empty("backsoon_admin:confirm") if may_change else "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -81,4 +83,13 @@ class Maintenance(models.Model):
             overdue_at=self.overdue_at,
             opens_when_overdue=self.opens_when_overdue,
             cut_streams_at=self.cut_streams_at,
+            run=_command(self.run),
         )
+
+
+def _command(record: object) -> str:
+    """The command of *record*, which somebody may have changed by hand; empty once it has ended."""
+    if not isinstance(record, Mapping) or record.get("ended"):
+        return ""
+    command = record.get("command")
+    return command if isinstance(command, str) else ""

@@ -18,6 +18,7 @@
 
   let hasBeenOpen = false;
   let wasAway = false;
+  let wasPutOut = false; // and not let in all the same: then logins may have ended
   let failures = 0;
   let closesAt = null; // by the clock of this machine, in milliseconds
   let leaving = false;
@@ -59,8 +60,9 @@
     } else if (closesAt !== null) {
       sayWhenItCloses();
       wasAway = false;
+      wasPutOut = false;
     } else if (wasAway) {
-      say(banner.dataset.back, "back");
+      say(wasPutOut ? banner.dataset.backAgain : banner.dataset.back, "back");
     } else {
       say("", "");
     }
@@ -74,6 +76,7 @@
     failures += 1;
     if (event.code === SERVICE_RESTART) {
       wasAway = true;
+      wasPutOut = true;
       failures = 1;
       say(banner.dataset.closed, "closed");
     }

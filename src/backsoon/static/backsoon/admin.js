@@ -68,7 +68,7 @@
 
   /* Sends the request; the answer is a sentence about what went wrong, or "". */
   const send = async (dialog) => {
-    const { url, enable, header } = dialog.dataset;
+    const { url, enable, epoch, header } = dialog.dataset;
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), REQUEST_SECONDS * 1000);
     try {
@@ -82,13 +82,16 @@
           "X-Requested-With": "XMLHttpRequest",
           [header]: dialog.querySelector("[name=csrfmiddlewaretoken]").value,
         },
-        body: JSON.stringify({ enabled: enable === "true" }),
+        // With the number of the switch that this page shows: never a colleague's later one.
+        body: JSON.stringify({ enabled: enable === "true", epoch: Number(epoch) }),
       });
       const answer = await readJson(response);
       if (response.ok && answer.success) {
         return "";
       }
-      return answer.message || explain(dialog, response.status);
+      // Of a conflict the dialog knows more than the server: that its page is outdated.
+      const message = response.status === 409 ? "" : answer.message;
+      return message || explain(dialog, response.status);
     } catch {
       return dialog.dataset.unreachable;
     } finally {
@@ -113,6 +116,21 @@
 
   const LOOK_SECONDS = 5;
 
+  /* The bars of this page tell of a closure that is over, and offer to end it. */
+  const hideStaleBars = () => {
+    for (const bar of document.querySelectorAll(".backsoon-bar")) {
+      const open = bar.querySelector("dialog[open]");
+      if (open) {
+        // It lies in the bar, and what it says of a request must be read.
+        open.addEventListener("close", () => {
+          bar.hidden = true;
+        });
+      } else {
+        bar.hidden = true;
+      }
+    }
+  };
+
   const setUpProgress = (place) => {
     const headline = place.querySelector("[data-backsoon-headline]");
     const said = place.querySelector("[data-backsoon-said]");
@@ -121,6 +139,7 @@
     const reopen = place.querySelector("[data-backsoon-asks]");
     let timer = 0;
     let looking = false;
+    let isStale = false;
     let shown = workers.innerHTML;
 
     const announce = (text) => {
@@ -137,16 +156,41 @@
       place.dataset.verdict = verdict;
       const over = verdict === "quiet" || verdict === "overtaken";
       again.textContent = over ? again.dataset.look : again.dataset.wait;
+      if (verdict === "overtaken" && !isStale) {
+        isStale = true;
+        hideStaleBars();
+      }
       if (reopen) {
-        reopen.hidden = !closed;
+        reopen.hidden = isStale || !closed;
       }
       headline.textContent = text;
-      if (html !== shown) {
-        shown = html;
-        // What stands below may not jump while somebody reads it.
-        workers.style.minHeight = `${workers.offsetHeight}px`;
+      showBelow(html);
+    };
+
+    /* Without *html* the sentence for what is not known. */
+    const showBelow = (html) => {
+      if (html === shown) {
+        return;
+      }
+      shown = html;
+      // What stands below may not jump while somebody reads it.
+      workers.style.minHeight = `${workers.offsetHeight}px`;
+      if (html === undefined) {
+        const doubt = document.createElement("p");
+        doubt.textContent = place.dataset.doubt;
+        workers.replaceChildren(doubt);
+      } else {
         workers.innerHTML = html;
       }
+    };
+
+    /* Which text says why nothing is known. */
+    const excuse = (status, answer) => {
+      // Who was logged out while the site is closed meets the closure itself.
+      if (status === 403 || answer.maintenance) {
+        return "refused";
+      }
+      return status === 503 || Object.keys(answer).length ? "unavailable" : "unreachable";
     };
 
     const look = async () => {
@@ -163,18 +207,16 @@
           headers: { Accept: "application/json" },
           signal: abort.signal,
         });
-        if (response.status === 403) {
-          show({ verdict: "unknown", headline: place.dataset.refused, html: "" });
-        } else {
-          const answer = await response.json();
-          if (!response.ok || !answer.verdict) {
-            throw new Error(response.status);
-          }
+        const answer = await readJson(response);
+        if (response.ok && answer.verdict) {
           show(answer);
+        } else {
+          const headline = place.dataset[excuse(response.status, answer)];
+          show({ verdict: "unknown", headline });
         }
       } catch {
         // What was true a moment ago may not be true any more.
-        show({ verdict: "unknown", headline: place.dataset.unreachable, html: "" });
+        show({ verdict: "unknown", headline: place.dataset.unreachable });
       } finally {
         clearTimeout(limit);
         looking = false;
