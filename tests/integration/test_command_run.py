@@ -128,6 +128,22 @@ def test_what_does_not_become_quiet_is_rolled_back_if_that_is_asked_for(fleet: F
     assert mode() is Mode.OPEN
 
 
+def test_a_rollback_of_a_run_brings_a_read_only_site_back(fleet: Fleet) -> None:
+    services.close_site(mode=Mode.READ_ONLY)
+    fleet.is_busy(fleet.worker(), 0.1, ("POST", "/orders/", 3.0))
+    result, _told = run_it("--timeout", "2", "--rollback", *ends_with(0))
+    assert result.err.endswith("The site is read-only again, as it was before.")
+    assert mode() is Mode.READ_ONLY
+
+
+def test_a_planned_closure_that_goes_on_outlives_a_run(fleet: Fleet) -> None:
+    services.schedule(fleet.now(), fleet.now() + HOUR)
+    result, told = run_it(*ends_with(0))
+    assert result.code == 0
+    assert "Planned maintenance is on since " in told[-1]
+    assert mode() is Mode.CLOSED
+
+
 def test_a_site_that_was_closed_before_stays_closed(fleet: Fleet) -> None:
     services.close_site(reason="moving", until=fleet.now() + HOUR)
     result, told = run_it(*ends_with(0))
@@ -235,11 +251,21 @@ def test_a_command_that_cannot_be_started_leaves_the_site_closed(
 
 
 def test_a_run_inside_of_a_run_is_refused(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BACKSOON_RUN", "abc")
-    result, _told = run_it(*ends_with(0))
+    record = stored(fleet)
+    monkeypatch.setenv("BACKSOON_RUN", record.id)
+    result, _told = run_it("--take-over", *ends_with(0))
     assert result.code == 1
     assert "this is part of a maintenance run already" in result.err
-    assert mode() is Mode.OPEN
+    assert runs.read() == record
+
+
+def test_a_variable_that_outlived_its_run_stands_in_nobodys_way(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKSOON_RUN", "abc")
+    assert run_it(*ends_with(0))[0].code == 0
+    monkeypatch.setenv("BACKSOON_RUN", stored(fleet, ended="2030-01-01T12:00:00+00:00").id)
+    assert run_it(*ends_with(0))[0].code == 0
 
 
 def stored(fleet: Fleet, **facts: Any) -> runs.Run:
@@ -274,6 +300,24 @@ def test_a_run_that_has_ended_stands_in_nobodys_way(fleet: Fleet, facts: dict[st
     assert run_it(*ends_with(0))[0].code == 0
 
 
+def test_a_run_that_closes_while_another_one_begins_is_not_taken_for_a_site_that_was_closed(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[runs.Run] = []
+    read = runs.read
+
+    def then_close() -> runs.Run | None:
+        monkeypatch.setattr(runs, "read", read)
+        found = read()
+        others.append(stored(fleet))
+        return found
+
+    monkeypatch.setattr(runs, "read", then_close)
+    result, _told = run_it(*ends_with(0))
+    assert result.code == 6
+    assert [runs.read()] == others
+
+
 # -- Somebody else, meanwhile ---------------------------------------------------------------------
 
 
@@ -304,6 +348,45 @@ def test_somebody_who_switched_meanwhile_wins(
         "meantime. Maintenance is on since "
     )
     assert services.current_state().reason == "fire"
+
+
+def test_a_command_that_opens_the_site_and_fails_is_not_said_to_leave_it_closed(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switching(monkeypatch, services.open_site, code=4)
+    result, told = run_it("--json", *ends_with(4))
+    assert result.code == 4
+    assert result.err == (
+        "The command failed with exit code 4. Maintenance is off since 12:00 UTC (epoch 2). The "
+        "site is open."
+    )
+    assert json.loads(told[-1])["mode"] == "open"
+
+
+def test_a_closure_whose_timer_ran_out_during_the_command_is_not_begun_anew(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.close_site(until=fleet.now() + HOUR, open_at_end=True)
+
+    def take_long() -> None:
+        fleet.seconds += 2 * 3_600
+
+    switching(monkeypatch, take_long, code=4)
+    result, _told = run_it(*ends_with(4))
+    assert result.code == 4
+    assert result.err.endswith("The site is open.")
+    assert mode() is Mode.OPEN
+
+
+@pytest.mark.parametrize("code", [0, 4])
+def test_a_run_whose_closure_somebody_amended_meanwhile_is_recorded_as_over(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    switching(monkeypatch, lambda: run("on", "--reason", "it takes longer"), code=code)
+    result, _told = run_it(*ends_with(code))
+    assert result.code == (code or 6)
+    assert f"ended with exit code {code}" in run("status").out
+    assert (mode(), services.current_state().reason) == (Mode.CLOSED, "it takes longer")
 
 
 def test_a_database_that_is_gone_afterwards_exits_with_5_and_says_that_the_command_succeeded(

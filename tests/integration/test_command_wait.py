@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.management.base import OutputWrapper
 
-from backsoon import quiesce, services
+from backsoon import quiesce, services, store
 from backsoon.core.quiesce import Condition, Report, Running, Standing, Verdict
 from backsoon.core.vocabulary import Mode, State, Why
 from backsoon.exceptions import StoreUnavailableError
@@ -388,12 +388,69 @@ def test_a_site_that_was_closed_before_is_not_rolled_back(fleet: Fleet) -> None:
     assert is_closed()
 
 
+def test_a_rollback_brings_a_read_only_site_back_with_all_that_was_said_about_it(
+    fleet: Fleet,
+) -> None:
+    end, rest = fleet.now() + HOUR, 2 * HOUR
+    services.close_site(
+        mode=Mode.READ_ONLY, reason="moving", until=end, open_at_end=True, longest=rest
+    )
+    alarm_at = store.load().policy.switch.overdue_at
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    result = run("on", "--wait", "--timeout", "2", "--rollback", "--json", stderr=io.StringIO())
+    assert result.code == 4
+    assert result.err.endswith(
+        "Taken back, as --rollback asks. The site is read-only again, as it was before."
+    )
+    assert (result.json["mode"], result.json["rolled_back"]) == ("read_only", True)
+    policy = store.load().policy
+    assert (policy.switch.mode, policy.switch.reason) == (Mode.READ_ONLY, "moving")
+    assert (policy.ends_at, policy.switch.open_at_end) == (end, True)
+    assert policy.switch.overdue_at == alarm_at
+
+
+@pytest.mark.parametrize("keep_logins", [False, True])
+def test_a_rollback_closes_a_site_that_was_made_read_only_and_treats_logins_as_before(
+    fleet: Fleet, keep_logins: bool
+) -> None:
+    services.close_site(keep_logins=keep_logins)
+    logins = store.load().policy.generation
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    result = run("on", "--read-only", "--wait", "--timeout", "2", "--rollback")
+    assert result.err.startswith("Read-only, but not quiet after 2.0 s.")
+    assert result.err.endswith("The site is closed again, as it was before.")
+    assert is_closed()
+    assert (store.load().policy.generation == logins) is keep_logins
+
+
+def test_a_rollback_forgets_an_alarm_that_was_never_to_be(fleet: Fleet) -> None:
+    services.close_site(mode=Mode.READ_ONLY, longest=dt.timedelta(0))
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    run("on", "--wait", "--timeout", "2", "--rollback")
+    assert store.load().policy.switch.overdue_at is None
+
+
+def test_a_rollback_leaves_a_planned_closure_alone(fleet: Fleet) -> None:
+    services.schedule(fleet.now(), fleet.now() + HOUR, mode=Mode.READ_ONLY)
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    result = run("on", "--wait", "--timeout", "2", "--rollback")
+    assert "Taken back, as --rollback asks. Planned maintenance is on, read-only," in result.err
+    assert services.current_state().mode is Mode.READ_ONLY
+
+
+def test_who_made_the_site_read_only_in_vain_is_told_that_it_stays_so(fleet: Fleet) -> None:
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    result = run("on", "--read-only", "--wait", "--timeout", "2")
+    assert result.err.startswith("Read-only, but not quiet after 2.0 s. ")
+    assert " The site stays read-only. " in result.err
+
+
 def test_what_somebody_else_has_switched_since_is_not_rolled_back(fleet: Fleet) -> None:
     fleet.is_busy(fleet.worker(), 0.1, SLOW)
     fleet.at(1.0, lambda: services.close_site(open_at_end=True, until=fleet.now() + HOUR))
     result = run("on", "--wait", "--timeout", "2", "--rollback")
     assert result.code == 3
-    assert result.err.endswith("Not opened again, because somebody else switched since.")
+    assert "Not taken back, because somebody else switched since. Maintenance is on" in result.err
     assert is_closed()
 
 
@@ -405,7 +462,9 @@ def test_a_rollback_that_fails_says_so(fleet: Fleet, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(services, "open_site", fail)
     result = run("on", "--wait", "--timeout", "2", "--rollback")
     assert result.code == 4
-    assert result.err.endswith("It could not be opened again and stays closed: the disk is full")
+    assert result.err.endswith(
+        "That could not be taken back, and the site stays closed: the disk is full"
+    )
 
 
 # -- What is typed --------------------------------------------------------------------------------

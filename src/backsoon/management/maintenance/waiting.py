@@ -74,7 +74,9 @@ def add_wait(parser: ArgumentParser, what: str) -> None:
 def add_remedies(parser: ArgumentParser) -> None:
     """Declare what can be done about those who keep a closure from being quiet."""
     parser.add_argument(
-        "--rollback", action="store_true", help="Open again if it does not become quiet."
+        "--rollback",
+        action="store_true",
+        help="Bring back what was before if it does not become quiet.",
     )
     parser.add_argument(
         "--cut-streams",
