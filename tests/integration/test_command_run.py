@@ -62,7 +62,9 @@ def test_the_command_runs_with_the_site_closed_and_quiet_and_then_it_opens(
 ) -> None:
     fleet.acknowledges(fleet.worker(), at=0.5)
     seen = tmp_path / "seen"
-    result, told = run_it("--reason", "release 42", *python(f"open({str(seen)!r}, 'x')"))
+    arguments = python(f"open({str(seen)!r}, 'x')")
+    command = shlex.join(arguments[1:])
+    result, told = run_it("--reason", "release 42", *arguments)
     assert (result.code, result.out) == (0, "")
     assert seen.exists()
     assert told == [
@@ -73,6 +75,7 @@ def test_the_command_runs_with_the_site_closed_and_quiet_and_then_it_opens(
             "Quiet: the one worker acknowledged after 0.5 s. No ordinary request runs, and none "
             "starts until the site is opened."
         ),
+        f"Running: {command}",
         "The command succeeded. Maintenance is off since 12:00 UTC (epoch 2). The site is open.",
     ]
     assert list(Change.objects.order_by("pk").values_list("action", "reason")) == [
@@ -316,6 +319,36 @@ def test_a_run_that_closes_while_another_one_begins_is_not_taken_for_a_site_that
     result, _told = run_it(*ends_with(0))
     assert result.code == 6
     assert [runs.read()] == others
+
+
+# -- Interrupted ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("--rollback",)])
+def test_sigterm_before_the_command_begins_is_as_ctrl_c(
+    fleet: Fleet, options: tuple[str, ...]
+) -> None:
+    fleet.worker()
+    fleet.at(1.0, lambda: signal.raise_signal(signal.SIGTERM))
+    result, told = run_it(*options, *ends_with(0))
+    assert result.code == 130
+    assert not any("Running" in line for line in told)
+    assert mode() is (Mode.OPEN if options else Mode.CLOSED)
+    assert ("it was given up before it began" in run("status").out) is (not options)
+
+
+def test_who_interrupts_a_run_outside_of_the_wait_finds_it_recorded_as_over(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr("backsoon.management.maintenance.child.Child.run", interrupted)
+    result, _told = run_it(*ends_with(0))
+    assert result.code == 130
+    assert result.err.startswith("Interrupted. Maintenance is on since ")
+    assert "it was given up before it began" in run("status").out
 
 
 # -- Somebody else, meanwhile ---------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from backsoon import quiesce, services, store
 from backsoon.core.quiesce import Condition, Report, Running, Standing, Verdict
 from backsoon.core.vocabulary import Mode, State, Why
 from backsoon.exceptions import StoreUnavailableError
-from backsoon.management.maintenance import narration, table, waiting, worker_words
+from backsoon.management.maintenance import interrupting, narration, table, waiting, worker_words
 from backsoon.management.maintenance.console import Console
 from backsoon.models import Change, Maintenance, Worker
 from backsoon.quiesce import Progress
@@ -361,6 +363,43 @@ def test_ctrl_c_opens_again_where_a_rollback_was_asked_for(fleet: Fleet) -> None
     assert result.code == 130
     assert result.err.endswith("is not known. Opened again, as --rollback asks.")
     assert not is_closed()
+
+
+@pytest.mark.parametrize("number", interrupting.ENDING)
+def test_sigterm_and_sighup_during_a_wait_are_as_ctrl_c(
+    fleet: Fleet, number: signal.Signals
+) -> None:
+    fleet.worker()
+    fleet.at(1.0, lambda: signal.raise_signal(number))
+    result = run("on", "--wait", "--rollback")
+    assert result.code == 130
+    assert result.err.endswith("is not known. Opened again, as --rollback asks.")
+    assert signal.getsignal(number) is signal.SIG_DFL
+    fleet.at(2.0, lambda: signal.raise_signal(number))
+    assert run("off", "--wait").code == 130
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])
+def test_a_signal_that_is_handled_already_or_ignored_does_not_interrupt_a_wait(
+    fleet: Fleet, handler: Any
+) -> None:
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        fleet.acknowledges(fleet.worker(), at=2.0)
+        fleet.at(1.0, lambda: signal.raise_signal(signal.SIGTERM))
+        assert run("on", "--wait").code == 0
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_program_may_wait_in_any_thread() -> None:
+    def handler_inside() -> Any:
+        with interrupting.as_ctrl_c():
+            return signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(handler_inside).result() is signal.SIG_DFL
 
 
 def interrupt() -> None:

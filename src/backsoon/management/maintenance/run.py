@@ -20,7 +20,7 @@ from backsoon import services, store
 from backsoon.core.state import resolve_state
 from backsoon.exceptions import BacksoonError, ConflictError, StoreUnavailableError
 
-from . import closing, local, on, runs, waiting, words
+from . import closing, interrupting, local, on, runs, waiting, words
 from .child import Child
 from .console import ExitCode, origin, printable, usage_error
 from .failures import require_time_zones, state_now, what_happened
@@ -76,9 +76,10 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
     _refuse_other_runs(options)
     session = _Session(console, options, wish, before, runs.begun(command))
     try:
-        session.close()
-        session.wait()
-        session.carry_out(command)
+        with interrupting.as_ctrl_c():  # the command gets them while it runs
+            session.close()
+            session.wait()
+            session.carry_out(command)
     except KeyboardInterrupt:
         session.note()
         raise CommandError(f"Interrupted. {state_now()}", returncode=ExitCode.INTERRUPTED) from None
@@ -169,6 +170,7 @@ class _Session:
         for connection in connections.all(initialized_only=True):
             if not connection.in_atomic_block:
                 connection.close()  # it would be idle for as long as the command takes
+        self.console.tell([f"Running: {self.record.command}"])
         try:
             code = Child(command, {**os.environ, VARIABLE: self.record.id}).run()
             what = f"The command {f'failed with exit code {code}' if code else 'succeeded'}"

@@ -17,7 +17,7 @@ from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import BacksoonError, StoreUnavailableError
 from backsoon.quiesce import Condition, Progress, Verdict
 
-from . import verdicts, worker_words
+from . import interrupting, verdicts, worker_words
 from .console import ExitCode, origin, printable, usage_error
 from .failures import database_place, state_now
 from .narration import narrator
@@ -208,18 +208,22 @@ class _Wait:
     def carry_out(self) -> Result:
         """Wait, and say what came of it."""
         try:
-            self._take_at_their_word()
-            self._watch(self.wish.seconds)
-            while self.last is not None and self._fence(self.last):
-                # Whoever is not waited for on somebody's word has its lease to run out.
-                rest = self.wish.seconds - self.waited
-                self._watch(max(rest, conf.current().lease + 2 * conf.current().poll))
+            with interrupting.as_ctrl_c():
+                self._watch_and_act()
         except KeyboardInterrupt:
             return self._interrupted()
         except StoreUnavailableError as error:
             return self._lost(error)
         assert self.last is not None  # a watch yields at least once
         return self._decided(self.last)
+
+    def _watch_and_act(self) -> None:
+        self._take_at_their_word()
+        self._watch(self.wish.seconds)
+        while self.last is not None and self._fence(self.last):
+            # Whoever is not waited for on somebody's word has its lease to run out.
+            rest = self.wish.seconds - self.waited
+            self._watch(max(rest, conf.current().lease + 2 * conf.current().poll))
 
     def _watch(self, seconds: float) -> None:
         mode = None if self.opened else self.mode  # somebody may make it a milder closure
@@ -308,7 +312,8 @@ class _Wait:
 def wait(console: Console, wish: Wish, *, opened: bool = False, mode: Mode = Mode.CLOSED) -> Result:
     """Wait until the closure to *mode* is quiet, or with *opened* until everybody knows.
 
-    Tells how it goes. Raises nothing that can be foreseen, Ctrl-C included: it comes of it.
+    Tells how it goes. Raises nothing that can be foreseen, Ctrl-C included: it comes of it. SIGTERM
+    and SIGHUP count as Ctrl-C.
     """
     teller = narrator(console, wish.seconds, opened=opened)
     return _Wait(wish, teller, opened, mode, since_boot()).carry_out()
