@@ -130,7 +130,7 @@ def close_site(
         require_no_transaction()
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
-        plan = Plan(entries=differing(before, cleaned))
+        plan = Plan(entries=differing(before, cleaned), run=run or {})
         current = resolve_state(before.policy, before.windows, now)
         same = current.mode is mode and before.policy.switch.mode is mode
         if not same or before.changed_outside:
@@ -174,14 +174,19 @@ def open_site(
     return quiet(_switch(plan, origin, reason, expected), wait, opened=True)
 
 
-def record_run(run: Mapping[str, Any], *, origin: Origin, expected: Mark) -> Outcome:
+def record_run(
+    run: Mapping[str, Any], *, origin: Origin, expected: Mark, forget: bool = False
+) -> Outcome:
     """Note what became of the command that the site is closed for; the closure stays as it is.
+
+    With *forget* only in the history: the site is closed for something else.
 
     Raises :class:`ConflictError` when somebody switched since *expected*.
     """
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
-        return Plan(control={"run": dict(run)}, action=Change.Action.SETTINGS)
+        kept = {} if forget else dict(run)
+        return Plan(control={"run": kept}, run=run, action=Change.Action.SETTINGS)
 
     return _switch(plan, origin, "", expected)
 

@@ -21,7 +21,7 @@ from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import StoreUnavailableError
 from backsoon.management.maintenance import runs
 from backsoon.management.maintenance.child import FORWARDED, Child
-from backsoon.models import Change, Maintenance
+from backsoon.models import Change, Maintenance, Worker
 from tests.integration.commands import Result, run
 from tests.integration.fleet import Fleet, fleet
 
@@ -95,6 +95,32 @@ def test_a_command_that_fails_leaves_the_site_closed_and_its_exit_code_is_passed
     )
     assert mode() is Mode.CLOSED
     assert "ended with exit code 7" in run("status").out
+
+
+def test_the_history_tells_which_command_began_and_how_it_ended(fleet: Fleet) -> None:
+    command = shlex.join(ends_with(7)[1:])
+    run_it(*ends_with(7))
+    ended, begun = Change.objects.order_by("-pk")
+    assert (begun.action, begun.after["command"]) == ("closed", command)
+    assert (ended.action, ended.before, ended.after) == (
+        "settings",
+        {"command": command},
+        {"command": f"ended with exit code 7: {command}"},
+    )
+    assert "→ ended with exit code 7: " in run("history").out
+
+
+def test_the_history_tells_of_a_command_that_was_given_up_and_of_one_on_a_closed_site(
+    fleet: Fleet,
+) -> None:
+    fleet.is_busy(fleet.worker(), 0.1, ("POST", "/orders/", 3.0))
+    run_it("--timeout", "2", *ends_with(0))
+    assert Change.objects.order_by("-pk")[0].after["command"].startswith("was given up: ")
+    Worker.objects.all().delete()
+    run_it(*ends_with(0))
+    ended, begun = Change.objects.order_by("-pk")[:2]
+    assert begun.after == {"command": shlex.join(ends_with(0)[1:])}
+    assert ended.after["command"].startswith("ended with exit code 0: ")
 
 
 def test_a_command_that_a_signal_ended_has_the_exit_code_that_shells_give_it(fleet: Fleet) -> None:

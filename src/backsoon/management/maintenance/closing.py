@@ -181,8 +181,12 @@ def close_from(
     return Closure(before, outcome, after, ongoing, amended)
 
 
-def undo(closure: Closure, expected: Mark, reason: str) -> tuple[Outcome, str]:
+def undo(
+    closure: Closure, expected: Mark, reason: str, run: Mapping[str, Any] | None = None
+) -> tuple[Outcome, str]:
     """Bring back what was before *closure*: open, or closed as it was; also a sentence about it.
+
+    *run* is what became of the command that it was for.
 
     A planned closure that goes on is no work of ours, so it stays. Raises
     :class:`backsoon.exceptions.ConflictError` when somebody has moved the switch since *expected*,
@@ -194,16 +198,15 @@ def undo(closure: Closure, expected: Mark, reason: str) -> tuple[Outcome, str]:
             origin=origin(), reason=reason, keep_planned=True, expected=expected
         )
         return outcome, words.state_line(outcome.state, outcome.mark, Switch(since=now), now)
-    mode = policy.switch.mode
-    if mode is closure.switch.mode:
-        outcome = services.close_site(origin=origin(), mode=mode, expected=expected, run={})
-        was = words.adjective(mode)
+    if closure.ongoing:
+        outcome = services.record_run(run or {}, origin=origin(), expected=expected, forget=True)
+        was = words.adjective(closure.switch.mode)
         return outcome, f"The site was {was} before, so it stays {was}."
     return _closed_as_before(policy, expected, now)
 
 
 def _closed_as_before(policy: Policy, expected: Mark, now: dt.datetime) -> tuple[Outcome, str]:
-    """Close to another mode than now, with all that was said about the closure of *policy*."""
+    """Close anew, with all that was said about the closure of *policy*."""
     switch, end = policy.switch, policy.ends_at
     ahead = end if end is not None and end > now else None
     # Zero is never: nobody was to be alarmed, or everybody has been.

@@ -200,7 +200,8 @@ class _Session:
         """Bring back what was true before; a sentence about it, and an exit code."""
         reason, expected = self.options["reason"] or "", self.closure.outcome.mark
         try:
-            return closing.undo(self.closure, expected, reason)[1], ExitCode.DONE
+            over = self.record.over(self.code).data
+            return closing.undo(self.closure, expected, reason, over)[1], ExitCode.DONE
         except ConflictError as error:
             self.note()
             by = printable(error.by or "somebody else")
