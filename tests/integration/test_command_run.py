@@ -72,8 +72,8 @@ def test_the_command_runs_with_the_site_closed_and_quiet_and_then_it_opens(
         "Waiting for 1 worker, at most 60 s.",
         "web1:4711 (wsgi) acknowledged",
         (
-            "Quiet: the one worker acknowledged after 0.5 s. No ordinary request runs, and none "
-            "starts until the site is opened."
+            "Quiet: the one worker acknowledged after 0.5 s. No ordinary request or task runs, "
+            "and none starts until the site is opened."
         ),
         f"Running: {command}",
         "The command succeeded. Maintenance is off since 12:00 UTC (epoch 2). The site is open.",

@@ -284,6 +284,11 @@ def _longest(given: str | dt.timedelta | None) -> dt.timedelta | None:
         raise _UsageError(f"--max-closure: {error}") from None
 
 
+def _alarm(outcome: Outcome) -> str:
+    moment = outcome.state.overdue_at
+    return "no alarm" if moment is None else f"alarm at {words.clock(moment, store.utc_now())}"
+
+
 def _amended(
     outcome: Outcome, before: Switch, after: Switch, options: Mapping[str, Any]
 ) -> list[str]:
@@ -292,7 +297,7 @@ def _amended(
     changes = {
         "message": services.MESSAGE_KEY in stored,
         "expected end": services.END_KEY in stored,
-        "longest time": options.get("max_closure") is not None,
+        _alarm(outcome): options.get("max_closure") is not None,
         "opening at the end": before.open_at_end != after.open_at_end,
         "reason": before.reason != outcome.state.reason,
     }

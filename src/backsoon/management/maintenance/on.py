@@ -70,7 +70,7 @@ def _wait(
     mode = closing.mode_of(options)
     result = waiting.wait(console, wish, mode=mode)
     opened = undone = None
-    if result.code and wish.rollback:
+    if wish.rollback and result.code not in (ExitCode.DONE, ExitCode.OVERTAKEN):
         opened, undone = roll_back(closure)
     if result.progress is not None:
         data |= words.state_data(result.progress.state, result.progress.mark)
@@ -89,6 +89,8 @@ def _wait(
 def failed(mode: Mode, result: waiting.Result, undone: str | None) -> str:
     """The end of a wait that proved nothing; *undone* is what came of ``--rollback``."""
     done = words.adjective(mode)
+    if result.code is ExitCode.OVERTAKEN:
+        return f"not quiet: {result.sentence}"
     parts = [f"{done}, but {result.sentence}"]
     if undone is not None:
         parts.append(undone)

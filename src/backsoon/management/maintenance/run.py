@@ -157,7 +157,7 @@ class _Session:
             self.console.tell([self.result.sentence])
             return
         opened = undone = None
-        if self.wish.rollback:
+        if self.wish.rollback and self.result.code is not ExitCode.OVERTAKEN:
             opened, undone = on.roll_back(self.closure)
         if opened is None:
             self.note()
