@@ -75,6 +75,8 @@ class Plan:
     """Fields of the rows of windows, by their ``uid``; a change of theirs counts as one of the
     switch."""
     action: str = ""
+    run: Mapping[str, Any] = field(default_factory=dict)
+    """What the history shall say of the command that the site is closed for."""
     remarks: dict[str, Any] = field(default_factory=dict)
     """What the history shall say besides the new values."""
 
@@ -187,7 +189,20 @@ def _switch(
         old["overdue_at"], new["overdue_at"] = _limit(before), _limit(after)
     if "generation" in plan.control:
         new["logins"] = "ended"
+    if plan.run:
+        old["command"], new["command"] = _command(plan.run)
     return old, new
+
+
+def _command(run: Mapping[str, Any]) -> tuple[str, str]:
+    """A command before and after: it begins, or has ended."""
+    line = storable(str(run.get("command") or ""))
+    if not run.get("ended"):
+        return "", line
+    code = run.get("exit_code")
+    # This first: whoever shows it may cut it short.
+    how = "was given up" if code is None else f"ended with exit code {code}"
+    return line, f"{how}: {line}"
 
 
 def _window(snapshot: Snapshot, uid: str) -> _Values:

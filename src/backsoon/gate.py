@@ -310,8 +310,8 @@ class Gate:
         now = self._clock()
         moment = dt.datetime.fromtimestamp(now + reading.offset, dt.UTC)
         state = resolve_state(policy, windows, moment)
-        change = state.next_change
-        good_until = change.timestamp() - reading.offset if change else lease.FOREVER
+        look = state.next_look
+        good_until = look.timestamp() - reading.offset if look else lease.FOREVER
         lease_end = reading.lease_end if brake is None else lease.FOREVER
         if lease.holds(lease_end, now):
             good_until = min(good_until, lease_end)

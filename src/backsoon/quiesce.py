@@ -33,6 +33,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1
 TOLD_SECONDS = 1.0
 """How often a wait says how it goes, though nothing has changed."""
 
+LOST_SECONDS = 120.0
+"""After such a silence nobody waits for more of it."""
+
 MARGIN = dt.timedelta(seconds=1)
 """A closure that ends by itself within this time is none that one could begin anything in."""
 
@@ -72,11 +75,13 @@ def look(
     elapsed: float | None = None,
     mode: Mode | None = None,
     time_is_over: bool = False,
+    lost_after: float | None = None,
 ) -> Progress:
     """How far the closure has come that is in force now; with *opened* the opening.
 
     *elapsed* is how long that has been waited for, by default since the switch was moved. *mode* is
-    what was closed to, if a milder one does not do.
+    what was closed to, if a milder one does not do. After *lost_after* seconds of silence nobody is
+    waited for: by default as soon as a worker counts as silent, for whoever only looks.
 
     Raises :class:`StoreUnavailableError`.
     """
@@ -104,6 +109,7 @@ def look(
         standings,
         elapsed=elapsed,
         silent_after=patience,
+        lost_after=patience if lost_after is None else lost_after,
         lease=conf.current().lease,
         time_is_over=time_is_over,
     )  # fmt: skip
@@ -116,6 +122,7 @@ def watch(
     *,
     opened: bool = False,
     mode: Mode | None = None,
+    lost_after: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[Progress]:
@@ -123,11 +130,14 @@ def watch(
 
     *mode* is what was closed to; without it, what the site is closed to at the first look. Yields
     at once, whenever something changes, and each second. A database that is away for a while
-    is waited for as well; :class:`StoreUnavailableError` is raised when the time is over.
+    is waited for as well; :class:`StoreUnavailableError` is raised when the time is over. It ends
+    early where only workers are left that have been silent for *lost_after* seconds, by default
+    :data:`LOST_SECONDS`.
     """
+    lost_after = LOST_SECONDS if lost_after is None else lost_after
     patience = store.Patience()
     try:
-        yield from _watch(seconds, opened, mode, clock, pause, patience)
+        yield from _watch(seconds, opened, mode, lost_after, clock, pause, patience)
     finally:
         patience.close()
 
@@ -136,6 +146,7 @@ def _watch(
     seconds: float,
     opened: bool,
     mode: Mode | None,
+    lost_after: float,
     clock: Callable[[], float],
     pause: Callable[[float], None],
     patience: store.Patience,
@@ -153,7 +164,10 @@ def _watch(
                 if now - buried_at >= TOLD_SECONDS:
                     workers.bury_the_dead()
                     buried_at = now
-                progress = look(opened=opened, elapsed=now - began, mode=mode, time_is_over=is_over)
+                progress = look(
+                    opened=opened, elapsed=now - began, mode=mode, time_is_over=is_over,
+                    lost_after=lost_after,
+                )  # fmt: skip
             except StoreUnavailableError:
                 connections[store.alias()].close()
                 if is_over:

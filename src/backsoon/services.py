@@ -77,6 +77,7 @@ __all__ = [
     "pull_brake",
     "raise_alarm",
     "reassert",
+    "record_run",
     "reschedule",
     "save_settings",
     "schedule",
@@ -129,7 +130,7 @@ def close_site(
         require_no_transaction()
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
-        plan = Plan(entries=differing(before, cleaned))
+        plan = Plan(entries=differing(before, cleaned), run=run or {})
         current = resolve_state(before.policy, before.windows, now)
         same = current.mode is mode and before.policy.switch.mode is mode
         if not same or before.changed_outside:
@@ -149,11 +150,12 @@ def open_site(
     *,
     origin: Origin = CODE,
     reason: str = "",
+    keep_planned: bool = False,
     expected: Mark | None = None,
     wait: float | None = None,
 ) -> Outcome:
     """Open the site. The expected end is forgotten: it belonged to the closure that ends. A planned
-    closure that goes on ends now; those to come stay.
+    closure that goes on ends now, and with *keep_planned* goes on; those to come stay.
 
     With *wait* it returns as soon as every worker knows, after so many seconds at most. Opening an
     open site changes nothing. Raises as :func:`close_site`.
@@ -163,12 +165,30 @@ def open_site(
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
         plan = Plan()
-        end_all(plan, before, now)
+        if not keep_planned:
+            end_all(plan, before, now)
         if plan.windows or before.policy.switch.mode is not Mode.OPEN or before.changed_outside:
             plan_opening(plan, before, now, origin, reason)
         return plan
 
     return quiet(_switch(plan, origin, reason, expected), wait, opened=True)
+
+
+def record_run(
+    run: Mapping[str, Any], *, origin: Origin, expected: Mark, forget: bool = False
+) -> Outcome:
+    """Note what became of the command that the site is closed for; the closure stays as it is.
+
+    With *forget* only in the history: the site is closed for something else.
+
+    Raises :class:`ConflictError` when somebody switched since *expected*.
+    """
+
+    def plan(before: Snapshot, now: dt.datetime) -> Plan:
+        kept = {} if forget else dict(run)
+        return Plan(control={"run": kept}, run=run, action=Change.Action.SETTINGS)
+
+    return _switch(plan, origin, "", expected)
 
 
 def schedule(

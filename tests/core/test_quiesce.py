@@ -20,6 +20,7 @@ from backsoon.core.quiesce import (
 
 EPOCH = 7
 PATIENCE = 6.0
+LOST = 60.0
 LEASE = 5.0
 
 epochs = st.none() | st.integers(min_value=EPOCH - 2, max_value=EPOCH + 2)
@@ -52,6 +53,7 @@ def said(crew: list[Report], elapsed: float, time_is_over: bool = False) -> Verd
         standings(crew),
         elapsed=elapsed,
         silent_after=PATIENCE,
+        lost_after=LOST,
         lease=LEASE,
         time_is_over=time_is_over,
     )
@@ -146,19 +148,19 @@ def test_the_order_of_the_rows_does_not_matter(
     assert said(shuffled, elapsed, time_is_over) is said(crew, elapsed, time_is_over)
 
 
-@given(crews, reports, endings)
+@given(crews, reports, endings, times)
 def test_on_somebodys_word_a_whole_lease_is_waited_out_from_when_it_was_given(
-    crew: list[Report], other: Report, how: str
+    crew: list[Report], other: Report, how: str, elapsed: float
 ) -> None:
     crew = [acknowledged(living(report)) for report in crew]
     dead = dataclasses.replace(
         other, ended_how=how, ended_ago=0.0, ended_proven=False, acked_epoch=None
     )
-    assert said([*crew, dead], elapsed=LEASE - 0.01) is Verdict.WAITING
-    assert said([*crew, dead], elapsed=LEASE - 0.01, time_is_over=True) is Verdict.SILENT
-    assert said([*crew, dead], elapsed=LEASE) is Verdict.QUIET
+    # However long the wait has lasted by then: the word may be given late in it.
+    assert said([*crew, dead], elapsed) is Verdict.WAITING
+    assert said([*crew, dead], elapsed, time_is_over=True) is Verdict.SILENT
     long_dead = dataclasses.replace(dead, ended_ago=LEASE)
-    assert said([*crew, long_dead], elapsed=0.0) is Verdict.QUIET
+    assert said([*crew, long_dead], elapsed) is Verdict.QUIET
 
 
 @given(crews, times)
@@ -192,7 +194,18 @@ def test_what_is_quiet_once_stays_quiet_while_nobody_says_anything_new(
         assert said(later, elapsed + more) is Verdict.QUIET
 
 
+@given(crews, times)
+def test_a_wait_ends_early_only_where_all_that_are_left_have_been_silent_for_long(
+    crew: list[Report], elapsed: float
+) -> None:
+    left = [s for s in standings(crew) if s.condition not in (Condition.QUIET, Condition.ENDED)]
+    lost = [s for s in left if s.condition is Condition.SILENT and s.report.silence >= LOST]
+    ends = bool(left) and lost == left and elapsed >= PATIENCE
+    assert (said(crew, elapsed) is Verdict.SILENT) == ends
+
+
 SILENT_ONE = Report("a", "wsgi", "web1", 1, silence=PATIENCE + 1)
+LOST_ONE = Report("e", "wsgi", "web1", 5, silence=LOST)
 BUSY_ONE = Report("b", "wsgi", "web1", 2, seen_epoch=EPOCH, in_flight=1)
 UNAWARE_ONE = Report("c", "wsgi", "web1", 3, seen_epoch=EPOCH - 1)
 QUIET_ONE = acknowledged(Report("d", "wsgi", "web1", 4, silence=PATIENCE + 1))
@@ -204,10 +217,13 @@ QUIET_ONE = acknowledged(Report("d", "wsgi", "web1", 4, silence=PATIENCE + 1))
         ([], 0.0, False, Verdict.QUIET),
         ([QUIET_ONE], 0.0, False, Verdict.QUIET),
         # Silence takes its time: it may be that the row is just old.
-        ([SILENT_ONE, QUIET_ONE], PATIENCE - 1, False, Verdict.WAITING),
-        ([SILENT_ONE, QUIET_ONE], PATIENCE, False, Verdict.SILENT),
+        ([LOST_ONE, QUIET_ONE], PATIENCE - 1, False, Verdict.WAITING),
+        ([LOST_ONE, QUIET_ONE], PATIENCE, False, Verdict.SILENT),
+        # Whoever was heard not long ago may be heard again.
+        ([SILENT_ONE, QUIET_ONE], PATIENCE, False, Verdict.WAITING),
+        ([SILENT_ONE, LOST_ONE], PATIENCE, False, Verdict.WAITING),
         # While another one is busy, the silent one has time to be heard again.
-        ([SILENT_ONE, BUSY_ONE], PATIENCE, False, Verdict.WAITING),
+        ([LOST_ONE, BUSY_ONE], PATIENCE, False, Verdict.WAITING),
         ([SILENT_ONE, BUSY_ONE], PATIENCE, True, Verdict.SILENT),
         ([BUSY_ONE, QUIET_ONE], 1.0, True, Verdict.BUSY),
         ([BUSY_ONE, UNAWARE_ONE], 1.0, True, Verdict.SILENT),

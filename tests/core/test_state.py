@@ -110,7 +110,7 @@ def test_the_state_is_what_a_walk_through_every_minute_finds(
 
 @given(bases, schedules, modes, ends, st.booleans(), zones)
 @settings(max_examples=25, deadline=None)
-def test_nothing_changes_before_the_next_change(
+def test_nothing_changes_before_the_next_look(
     base: dt.datetime,
     schedule: Schedule,
     mode: Mode,
@@ -123,9 +123,9 @@ def test_nothing_changes_before_the_next_change(
     line = [resolve_state(policy, windows, moment(base, m, zone)) for m in range(HORIZON)]
     for minute, state in enumerate(line):
         now = moment(base, minute)
-        assert state.next_change is None or state.next_change > now
+        assert state.next_look is None or state.next_look > now
         for later in range(minute + 1, HORIZON):
-            if state.next_change is not None and state.next_change <= moment(base, later):
+            if state.next_look is not None and state.next_look <= moment(base, later):
                 break
             assert line[later] == state
 
@@ -335,7 +335,7 @@ def test_a_forgotten_closure_is_overdue_and_open_at_the_very_minute(
         assert state.mode is severest([by_hand, planned])
         assert state.overdue is (too_long and by_hand is not Mode.OPEN)
         for later in range(minute + 1, HORIZON):
-            if state.next_change is not None and state.next_change <= moment(base, later):
+            if state.next_look is not None and state.next_look <= moment(base, later):
                 break
             assert line[later] == state
 
@@ -351,10 +351,15 @@ def test_an_overdue_closure_stays_closed_unless_it_was_meant_to_open() -> None:
     assert resolve_state(overdue_at_noon(opens_when_overdue=True), [], NOON).is_open
 
 
-def test_the_moment_of_the_alarm_is_the_next_change() -> None:
+def test_the_moment_of_the_alarm_is_the_next_look_and_no_change_unless_the_site_opens_then() -> (
+    None
+):
     before = resolve_state(overdue_at_noon(), [], NOON - MINUTE)
-    assert (before.overdue, before.overdue_at, before.next_change) == (False, NOON, NOON)
-    assert resolve_state(overdue_at_noon(), [], NOON).next_change is None
+    assert (before.overdue, before.overdue_at) == (False, NOON)
+    assert (before.next_look, before.next_change) == (NOON, None)
+    assert resolve_state(overdue_at_noon(), [], NOON).next_look is None
+    opens = resolve_state(overdue_at_noon(opens_when_overdue=True), [], NOON - MINUTE)
+    assert (opens.next_look, opens.next_change) == (NOON, NOON)
 
 
 def test_a_read_only_site_is_overdue_as_a_closed_one_is() -> None:

@@ -61,6 +61,15 @@ def test_it_says_who_what_when_from_where_why_and_what_became_of_it(
     assert html.count("<time datetime=") >= 3
 
 
+def test_it_names_the_command_that_the_site_was_closed_for(boss: Client) -> None:
+    run = {"command": "migrate.sh", "ended": "2030-01-01T12:00:00+00:00", "exit_code": 7}
+    closed = services.close_site(run={"command": "migrate.sh"})
+    services.record_run(run, origin=services.CODE, expected=closed.mark)
+    html = page(boss)
+    assert "Command: (empty) → migrate.sh" in html
+    assert "Command: migrate.sh → ended with exit code 7: migrate.sh" in html
+
+
 def test_what_was_typed_is_never_markup(boss: Client, past: list[Change]) -> None:
     html = page(boss) + boss.get(f"{LIST}{past[0].pk}/change/").content.decode()
 

@@ -118,8 +118,15 @@ def test_filters_that_mean_nothing_are_usage_errors(arguments: tuple[str, str]) 
     assert run("history", *arguments).code == 2
 
 
+def test_what_happens_by_itself_is_by_nobody(noon: dt.datetime) -> None:
+    add(noon, action="overdue", channel="schedule", actor_name="")
+    (line,) = run("history").lines
+    assert " by " not in line
+
+
 def test_without_a_database_there_is_no_history() -> None:
     with failing_database():
         result = run("history")
     assert result.code == 5
     assert result.err.startswith("No history: the database ")
+    assert "Nothing was changed" not in result.err

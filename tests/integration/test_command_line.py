@@ -63,7 +63,7 @@ def test_errors_are_one_sentence_and_no_traceback(capsys: pytest.CaptureFixture[
     with failing_database():
         assert type_in("on") == 5
     err = capsys.readouterr().err
-    assert err.startswith("CommandError: Not closed: the database ")
+    assert err.startswith("CommandError: Not known to be closed: the database ")
     assert "Traceback" not in err
 
 

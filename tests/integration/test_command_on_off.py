@@ -288,9 +288,12 @@ def test_without_a_database_nothing_is_closed_and_the_exit_code_is_5() -> None:
     with failing_database():
         result = run("on")
     assert result.code == 5
-    assert result.err.startswith("Not closed: the database ")
+    assert result.err.startswith("Not known to be closed: the database ")
     assert "Nothing was changed" in result.err
-    assert result.err.endswith("Bring the database back and repeat the command.")
+    assert result.err.endswith(
+        "Bring the database back and repeat the command, or close this host without it: manage.py "
+        "maintenance on --local."
+    )
 
 
 def test_a_database_that_refuses_to_write_is_told_and_the_exit_code_is_5(
@@ -382,7 +385,7 @@ def test_off_without_a_database_opens_nothing() -> None:
     with failing_database():
         result = run("off")
     assert result.code == 5
-    assert result.err.startswith("Not opened: ")
+    assert result.err.startswith("Not known to be open: ")
 
 
 def test_off_ends_a_planned_closure_that_goes_on_and_leaves_those_to_come(
@@ -414,7 +417,9 @@ def test_a_closure_can_be_given_a_longest_time(
 
 def test_the_longest_time_of_a_closure_that_has_begun_can_be_changed(noon: dt.datetime) -> None:
     run("on")
-    assert "changed: longest time" in run("on", "--max-closure", "2h").out
+    assert "changed: alarm at 14:00 UTC. " in run("on", "--max-closure", "2h").out
+    assert "changed: no alarm. " in run("on", "--max-closure", "0").out
+    run("on", "--max-closure", "2h")
     assert store.load().policy.switch.overdue_at == noon + dt.timedelta(hours=2)
 
 

@@ -21,7 +21,7 @@ from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import StoreUnavailableError
 from backsoon.management.maintenance import runs
 from backsoon.management.maintenance.child import FORWARDED, Child
-from backsoon.models import Change, Maintenance
+from backsoon.models import Change, Maintenance, Worker
 from tests.integration.commands import Result, run
 from tests.integration.fleet import Fleet, fleet
 
@@ -62,7 +62,9 @@ def test_the_command_runs_with_the_site_closed_and_quiet_and_then_it_opens(
 ) -> None:
     fleet.acknowledges(fleet.worker(), at=0.5)
     seen = tmp_path / "seen"
-    result, told = run_it("--reason", "release 42", *python(f"open({str(seen)!r}, 'x')"))
+    arguments = python(f"open({str(seen)!r}, 'x')")
+    command = shlex.join(arguments[1:])
+    result, told = run_it("--reason", "release 42", *arguments)
     assert (result.code, result.out) == (0, "")
     assert seen.exists()
     assert told == [
@@ -70,9 +72,10 @@ def test_the_command_runs_with_the_site_closed_and_quiet_and_then_it_opens(
         "Waiting for 1 worker, at most 60 s.",
         "web1:4711 (wsgi) acknowledged",
         (
-            "Quiet: the one worker acknowledged after 0.5 s. No ordinary request runs, and none "
-            "starts until the site is opened."
+            "Quiet: the one worker acknowledged after 0.5 s. No ordinary request or task runs, "
+            "and none starts until the site is opened."
         ),
+        f"Running: {command}",
         "The command succeeded. Maintenance is off since 12:00 UTC (epoch 2). The site is open.",
     ]
     assert list(Change.objects.order_by("pk").values_list("action", "reason")) == [
@@ -92,6 +95,32 @@ def test_a_command_that_fails_leaves_the_site_closed_and_its_exit_code_is_passed
     )
     assert mode() is Mode.CLOSED
     assert "ended with exit code 7" in run("status").out
+
+
+def test_the_history_tells_which_command_began_and_how_it_ended(fleet: Fleet) -> None:
+    command = shlex.join(ends_with(7)[1:])
+    run_it(*ends_with(7))
+    ended, begun = Change.objects.order_by("-pk")
+    assert (begun.action, begun.after["command"]) == ("closed", command)
+    assert (ended.action, ended.before, ended.after) == (
+        "settings",
+        {"command": command},
+        {"command": f"ended with exit code 7: {command}"},
+    )
+    assert "→ ended with exit code 7: " in run("history").out
+
+
+def test_the_history_tells_of_a_command_that_was_given_up_and_of_one_on_a_closed_site(
+    fleet: Fleet,
+) -> None:
+    fleet.is_busy(fleet.worker(), 0.1, ("POST", "/orders/", 3.0))
+    run_it("--timeout", "2", *ends_with(0))
+    assert Change.objects.order_by("-pk")[0].after["command"].startswith("was given up: ")
+    Worker.objects.all().delete()
+    run_it(*ends_with(0))
+    ended, begun = Change.objects.order_by("-pk")[:2]
+    assert begun.after == {"command": shlex.join(ends_with(0)[1:])}
+    assert ended.after["command"].startswith("ended with exit code 0: ")
 
 
 def test_a_command_that_a_signal_ended_has_the_exit_code_that_shells_give_it(fleet: Fleet) -> None:
@@ -126,6 +155,22 @@ def test_what_does_not_become_quiet_is_rolled_back_if_that_is_asked_for(fleet: F
     assert result.code == 4
     assert result.err.endswith("Opened again, as --rollback asks.")
     assert mode() is Mode.OPEN
+
+
+def test_a_rollback_of_a_run_brings_a_read_only_site_back(fleet: Fleet) -> None:
+    services.close_site(mode=Mode.READ_ONLY)
+    fleet.is_busy(fleet.worker(), 0.1, ("POST", "/orders/", 3.0))
+    result, _told = run_it("--timeout", "2", "--rollback", *ends_with(0))
+    assert result.err.endswith("The site is read-only again, as it was before.")
+    assert mode() is Mode.READ_ONLY
+
+
+def test_a_planned_closure_that_goes_on_outlives_a_run(fleet: Fleet) -> None:
+    services.schedule(fleet.now(), fleet.now() + HOUR)
+    result, told = run_it(*ends_with(0))
+    assert result.code == 0
+    assert "Planned maintenance is on since " in told[-1]
+    assert mode() is Mode.CLOSED
 
 
 def test_a_site_that_was_closed_before_stays_closed(fleet: Fleet) -> None:
@@ -235,11 +280,21 @@ def test_a_command_that_cannot_be_started_leaves_the_site_closed(
 
 
 def test_a_run_inside_of_a_run_is_refused(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BACKSOON_RUN", "abc")
-    result, _told = run_it(*ends_with(0))
+    record = stored(fleet)
+    monkeypatch.setenv("BACKSOON_RUN", record.id)
+    result, _told = run_it("--take-over", *ends_with(0))
     assert result.code == 1
     assert "this is part of a maintenance run already" in result.err
-    assert mode() is Mode.OPEN
+    assert runs.read() == record
+
+
+def test_a_variable_that_outlived_its_run_stands_in_nobodys_way(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKSOON_RUN", "abc")
+    assert run_it(*ends_with(0))[0].code == 0
+    monkeypatch.setenv("BACKSOON_RUN", stored(fleet, ended="2030-01-01T12:00:00+00:00").id)
+    assert run_it(*ends_with(0))[0].code == 0
 
 
 def stored(fleet: Fleet, **facts: Any) -> runs.Run:
@@ -274,6 +329,54 @@ def test_a_run_that_has_ended_stands_in_nobodys_way(fleet: Fleet, facts: dict[st
     assert run_it(*ends_with(0))[0].code == 0
 
 
+def test_a_run_that_closes_while_another_one_begins_is_not_taken_for_a_site_that_was_closed(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[runs.Run] = []
+    read = runs.read
+
+    def then_close() -> runs.Run | None:
+        monkeypatch.setattr(runs, "read", read)
+        found = read()
+        others.append(stored(fleet))
+        return found
+
+    monkeypatch.setattr(runs, "read", then_close)
+    result, _told = run_it(*ends_with(0))
+    assert result.code == 6
+    assert [runs.read()] == others
+
+
+# -- Interrupted ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("--rollback",)])
+def test_sigterm_before_the_command_begins_is_as_ctrl_c(
+    fleet: Fleet, options: tuple[str, ...]
+) -> None:
+    fleet.worker()
+    fleet.at(1.0, lambda: signal.raise_signal(signal.SIGTERM))
+    result, told = run_it(*options, *ends_with(0))
+    assert result.code == 130
+    assert not any("Running" in line for line in told)
+    assert mode() is (Mode.OPEN if options else Mode.CLOSED)
+    assert ("it was given up before it began" in run("status").out) is (not options)
+
+
+def test_who_interrupts_a_run_outside_of_the_wait_finds_it_recorded_as_over(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr("backsoon.management.maintenance.child.Child.run", interrupted)
+    result, _told = run_it(*ends_with(0))
+    assert result.code == 130
+    assert result.err.startswith("Interrupted. Maintenance is on since ")
+    assert "it was given up before it began" in run("status").out
+
+
 # -- Somebody else, meanwhile ---------------------------------------------------------------------
 
 
@@ -304,6 +407,45 @@ def test_somebody_who_switched_meanwhile_wins(
         "meantime. Maintenance is on since "
     )
     assert services.current_state().reason == "fire"
+
+
+def test_a_command_that_opens_the_site_and_fails_is_not_said_to_leave_it_closed(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switching(monkeypatch, services.open_site, code=4)
+    result, told = run_it("--json", *ends_with(4))
+    assert result.code == 4
+    assert result.err == (
+        "The command failed with exit code 4. Maintenance is off since 12:00 UTC (epoch 2). The "
+        "site is open."
+    )
+    assert json.loads(told[-1])["mode"] == "open"
+
+
+def test_a_closure_whose_timer_ran_out_during_the_command_is_not_begun_anew(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.close_site(until=fleet.now() + HOUR, open_at_end=True)
+
+    def take_long() -> None:
+        fleet.seconds += 2 * 3_600
+
+    switching(monkeypatch, take_long, code=4)
+    result, _told = run_it(*ends_with(4))
+    assert result.code == 4
+    assert result.err.endswith("The site is open.")
+    assert mode() is Mode.OPEN
+
+
+@pytest.mark.parametrize("code", [0, 4])
+def test_a_run_whose_closure_somebody_amended_meanwhile_is_recorded_as_over(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    switching(monkeypatch, lambda: run("on", "--reason", "it takes longer"), code=code)
+    result, _told = run_it(*ends_with(code))
+    assert result.code == (code or 6)
+    assert f"ended with exit code {code}" in run("status").out
+    assert (mode(), services.current_state().reason) == (Mode.CLOSED, "it takes longer")
 
 
 def test_a_database_that_is_gone_afterwards_exits_with_5_and_says_that_the_command_succeeded(

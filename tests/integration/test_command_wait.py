@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.core.management.base import OutputWrapper
 
-from backsoon import quiesce, services
+from backsoon import quiesce, services, store
 from backsoon.core.quiesce import Condition, Report, Running, Standing, Verdict
 from backsoon.core.vocabulary import Mode, State, Why
 from backsoon.exceptions import StoreUnavailableError
-from backsoon.management.maintenance import narration, table, waiting, worker_words
+from backsoon.management.maintenance import interrupting, narration, table, waiting, worker_words
 from backsoon.management.maintenance.console import Console
 from backsoon.models import Change, Maintenance, Worker
 from backsoon.quiesce import Progress
@@ -51,8 +53,8 @@ def test_it_ends_with_0_as_soon_as_every_worker_has_acknowledged(fleet: Fleet) -
         "web1:4711 (wsgi) acknowledged",
         "web1:4712 (wsgi) acknowledged",
         (
-            "Quiet: both workers acknowledged after 0.5 s. No ordinary request runs, and none "
-            "starts until the site is opened."
+            "Quiet: both workers acknowledged after 0.5 s. No ordinary request or task runs, "
+            "and none starts until the site is opened."
         ),
     ]
     assert is_closed()
@@ -95,7 +97,7 @@ def test_requests_of_administrators_are_not_waited_for_but_counted(fleet: Fleet)
     worker = fleet.worker(apart=2)
     fleet.acknowledges(worker, at=0.1)
     last = run("on", "--wait").lines[-1]
-    assert last.endswith("Not waited for: 2 of administrators, or exempt.")
+    assert last.endswith("Not waited for: 2 requests or tasks of administrators, or exempt.")
 
 
 def test_read_only_promises_no_more_than_it_is(fleet: Fleet) -> None:
@@ -139,8 +141,8 @@ def test_what_runs_when_the_time_is_over_is_named_and_the_site_stays_closed(flee
     assert result.code == 4
     assert result.err == (
         "Closed, but not quiet after 5.0 s. Still running: POST /orders/ for 3.0 s on web1:4711 "
-        f"(wsgi). The site stays closed. {GO_ON} Streams that do not end: manage.py maintenance "
-        "on --wait --cut-streams."
+        f"(wsgi). The site stays closed. {GO_ON} If it is a stream that does not end: manage.py "
+        "maintenance on --wait --cut-streams."
     )
     assert is_closed()
 
@@ -176,23 +178,55 @@ def test_streams_are_cut_after_a_grace_when_that_is_asked_for(fleet: Fleet) -> N
 
 def test_silence_is_no_acknowledgement_and_the_way_out_is_named(fleet: Fleet) -> None:
     fleet.acknowledges(fleet.worker(4711), at=0.1)
-    silent = fleet.worker(88, "web2", silent_for=60.0)
+    silent = fleet.worker(88, "web2", silent_for=300.0)
     result = run("on", "--wait")
     assert result.code == 3
     assert result.err == (
-        "Closed, but not proven quiet after 7.0 s. Not heard of: web2:88 (wsgi) for 67 s. It may "
-        f"be paused with a request in hand. The site stays closed. {GO_ON} If you know that "
+        "Closed, but not proven quiet after 7.0 s. Not heard of: web2:88 (wsgi) for 5 minutes 10 "
+        "seconds. It may be paused with a request in hand. After 2 minutes of silence nobody "
+        f"waits for more of it. The site stays closed. {GO_ON} If you know that "
         f"web2:88 is dead: manage.py maintenance on --wait --assume-dead {silent[:6]}."
     )
-    assert "web2:88 (wsgi) has not been heard of for 60 s" in result.lines
+    assert "web2:88 (wsgi) has not been heard of for 5 minutes" in result.lines
     assert is_closed()
+
+
+def test_a_silence_that_has_not_lasted_long_is_waited_out(fleet: Fleet) -> None:
+    fleet.acknowledges(fleet.worker(88, "web2", silent_for=60.0), at=45.0)
+    assert run("on", "--wait", "--timeout", "5m", "--rollback").code == 0
+    assert is_closed()
+
+
+def test_a_wait_ends_early_once_a_silence_has_lasted_for_two_minutes(fleet: Fleet) -> None:
+    fleet.worker(88, "web2", silent_for=60.0)
+    result = run("on", "--wait", "--timeout", "5m")
+    assert result.code == 3
+    assert fleet.seconds == 60.0
+
+
+def test_a_silence_that_the_time_did_not_suffice_for_is_not_said_to_be_a_long_one(
+    fleet: Fleet,
+) -> None:
+    fleet.worker(88, "web2", silent_for=60.0)
+    result = run("on", "--wait", "--timeout", "20")
+    assert (result.code, fleet.seconds) == (3, 20.0)
+    assert "nobody waits for more" not in result.err
+
+
+def test_a_word_that_comes_late_in_a_wait_is_waited_out_for_a_lease(fleet: Fleet) -> None:
+    silent = fleet.worker(88, "web2", silent_for=60.0)
+    fleet.at(20.0, lambda: services.assume_dead(silent, origin=services.CODE))
+    assert run("on", "--wait").code == 0
+    assert fleet.seconds == 25.0
 
 
 def test_a_worker_that_lives_and_says_nothing_of_the_closure_proves_nothing(fleet: Fleet) -> None:
     fleet.worker()
     result = run("on", "--wait", "--timeout", "3")
     assert result.code == 3
-    assert "Alive, but without word that it knows of the closure: web1:4711 (wsgi)." in result.err
+    assert (
+        "Heard of lately, but without word that it knows of the closure: web1:4711 (wsgi)."
+    ) in result.err
 
 
 def test_a_worker_that_is_paused_with_a_request_in_hand_is_not_taken_for_quiet(
@@ -249,6 +283,7 @@ def test_fencing_cuts_off_the_silent_ones_only_and_goes_on_waiting(
     monkeypatch.setattr(services, "fence", fence)
     result = run("on", "--wait", "--fence")
     assert (result.code, fenced) == (0, [silent])
+    assert fleet.seconds < 20.0  # a silence that is acted on need not be a long one
     assert "web2:88 (wsgi) is cut off: 2 database sessions ended" in result.lines
     assert "web2:88 (wsgi) is not waited for any more" in result.lines
 
@@ -322,16 +357,58 @@ def test_a_database_that_is_away_from_the_start_changes_nothing_and_waits_for_no
 # -- 6: somebody else, and 130: Ctrl-C ------------------------------------------------------------
 
 
-def test_somebody_who_opens_meanwhile_ends_the_wait(fleet: Fleet) -> None:
+@pytest.mark.parametrize("options", [(), ("--rollback",)])
+def test_somebody_who_opens_meanwhile_ends_the_wait_and_is_named(
+    fleet: Fleet, options: tuple[str, ...]
+) -> None:
     fleet.worker()
-    fleet.at(2.0, services.open_site)
-    result = run("on", "--wait")
+    root = services.Origin(name="root@vm", channel=Change.Channel.COMMAND)
+    fleet.at(2.0, lambda: services.open_site(origin=root))
+    result = run("on", "--wait", *options)
     assert result.code == 6
     assert fleet.seconds < 5.0
-    assert result.err.startswith(
-        "Closed, but somebody else switched in the meantime. Maintenance is off since 12:00 UTC "
-        "(epoch 2). The site is open."
+    assert result.err == (
+        "Not quiet: root@vm opened the site at 12:00 UTC. Talk to them; then repeat the command."
     )
+
+
+def test_a_timer_that_ends_the_closure_during_a_wait_is_nobodys_deed(fleet: Fleet) -> None:
+    fleet.worker()
+    result = run("on", "--wait", "--until", "+1m", "--open-at-end", "--timeout", "5m")
+    assert result.code == 6
+    assert "somebody else switched, or a time is over that was set before. " in result.err
+
+
+def test_off_names_who_closed_the_site_meanwhile(fleet: Fleet) -> None:
+    services.close_site()
+    fleet.worker()
+    root = services.Origin(name="root@vm", channel=Change.Channel.COMMAND)
+    fleet.at(2.0, lambda: services.close_site(origin=root))
+    result = run("off", "--wait")
+    assert result.code == 6
+    assert result.err.startswith("Opened, but root@vm closed the site at 12:00 UTC. Talk to them")
+
+
+@pytest.mark.parametrize(
+    ("unit", "advised"),
+    [
+        (SLOW, ["If it is a stream"]),
+        (("TASK", "shop.deliver", 3.0), ["If it is a task"]),
+        (("WEBSOCKET", "/chat/", 3.0), []),
+    ],
+)
+def test_what_is_advised_fits_what_still_runs(
+    fleet: Fleet, unit: tuple[str, str, float], advised: list[str]
+) -> None:
+    fleet.is_busy(fleet.worker(), 0.1, unit)
+    err = run("on", "--wait", "--timeout", "1").err
+    assert [text for text in ("If it is a stream", "If it is a task") if text in err] == advised
+
+
+def test_to_go_on_waiting_for_a_read_only_site_does_not_close_it(fleet: Fleet) -> None:
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    err = run("on", "--read-only", "--wait", "--timeout", "1").err
+    assert "To go on waiting: manage.py maintenance on --read-only --wait." in err
 
 
 def test_a_milder_closure_of_somebody_else_is_not_taken_for_ours(fleet: Fleet) -> None:
@@ -363,6 +440,43 @@ def test_ctrl_c_opens_again_where_a_rollback_was_asked_for(fleet: Fleet) -> None
     assert not is_closed()
 
 
+@pytest.mark.parametrize("number", interrupting.ENDING)
+def test_sigterm_and_sighup_during_a_wait_are_as_ctrl_c(
+    fleet: Fleet, number: signal.Signals
+) -> None:
+    fleet.worker()
+    fleet.at(1.0, lambda: signal.raise_signal(number))
+    result = run("on", "--wait", "--rollback")
+    assert result.code == 130
+    assert result.err.endswith("is not known. Opened again, as --rollback asks.")
+    assert signal.getsignal(number) is signal.SIG_DFL
+    fleet.at(2.0, lambda: signal.raise_signal(number))
+    assert run("off", "--wait").code == 130
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])
+def test_a_signal_that_is_handled_already_or_ignored_does_not_interrupt_a_wait(
+    fleet: Fleet, handler: Any
+) -> None:
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        fleet.acknowledges(fleet.worker(), at=2.0)
+        fleet.at(1.0, lambda: signal.raise_signal(signal.SIGTERM))
+        assert run("on", "--wait").code == 0
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_program_may_wait_in_any_thread() -> None:
+    def handler_inside() -> Any:
+        with interrupting.as_ctrl_c():
+            return signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(handler_inside).result() is signal.SIG_DFL
+
+
 def interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -388,12 +502,69 @@ def test_a_site_that_was_closed_before_is_not_rolled_back(fleet: Fleet) -> None:
     assert is_closed()
 
 
+def test_a_rollback_brings_a_read_only_site_back_with_all_that_was_said_about_it(
+    fleet: Fleet,
+) -> None:
+    end, rest = fleet.now() + HOUR, 2 * HOUR
+    services.close_site(
+        mode=Mode.READ_ONLY, reason="moving", until=end, open_at_end=True, longest=rest
+    )
+    alarm_at = store.load().policy.switch.overdue_at
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    result = run("on", "--wait", "--timeout", "2", "--rollback", "--json", stderr=io.StringIO())
+    assert result.code == 4
+    assert result.err.endswith(
+        "Taken back, as --rollback asks. The site is read-only again, as it was before."
+    )
+    assert (result.json["mode"], result.json["rolled_back"]) == ("read_only", True)
+    policy = store.load().policy
+    assert (policy.switch.mode, policy.switch.reason) == (Mode.READ_ONLY, "moving")
+    assert (policy.ends_at, policy.switch.open_at_end) == (end, True)
+    assert policy.switch.overdue_at == alarm_at
+
+
+@pytest.mark.parametrize("keep_logins", [False, True])
+def test_a_rollback_closes_a_site_that_was_made_read_only_and_treats_logins_as_before(
+    fleet: Fleet, keep_logins: bool
+) -> None:
+    services.close_site(keep_logins=keep_logins)
+    logins = store.load().policy.generation
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    result = run("on", "--read-only", "--wait", "--timeout", "2", "--rollback")
+    assert result.err.startswith("Read-only, but not quiet after 2.0 s.")
+    assert result.err.endswith("The site is closed again, as it was before.")
+    assert is_closed()
+    assert (store.load().policy.generation == logins) is keep_logins
+
+
+def test_a_rollback_forgets_an_alarm_that_was_never_to_be(fleet: Fleet) -> None:
+    services.close_site(mode=Mode.READ_ONLY, longest=dt.timedelta(0))
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    run("on", "--wait", "--timeout", "2", "--rollback")
+    assert store.load().policy.switch.overdue_at is None
+
+
+def test_a_rollback_leaves_a_planned_closure_alone(fleet: Fleet) -> None:
+    services.schedule(fleet.now(), fleet.now() + HOUR, mode=Mode.READ_ONLY)
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    result = run("on", "--wait", "--timeout", "2", "--rollback")
+    assert "Taken back, as --rollback asks. Planned maintenance is on, read-only," in result.err
+    assert services.current_state().mode is Mode.READ_ONLY
+
+
+def test_who_made_the_site_read_only_in_vain_is_told_that_it_stays_so(fleet: Fleet) -> None:
+    fleet.is_busy(fleet.worker(), 0.1, SLOW)
+    result = run("on", "--read-only", "--wait", "--timeout", "2")
+    assert result.err.startswith("Read-only, but not quiet after 2.0 s. ")
+    assert " The site stays read-only. " in result.err
+
+
 def test_what_somebody_else_has_switched_since_is_not_rolled_back(fleet: Fleet) -> None:
     fleet.is_busy(fleet.worker(), 0.1, SLOW)
     fleet.at(1.0, lambda: services.close_site(open_at_end=True, until=fleet.now() + HOUR))
     result = run("on", "--wait", "--timeout", "2", "--rollback")
     assert result.code == 3
-    assert result.err.endswith("Not opened again, because somebody else switched since.")
+    assert "Not taken back, because somebody else switched since. Maintenance is on" in result.err
     assert is_closed()
 
 
@@ -405,7 +576,9 @@ def test_a_rollback_that_fails_says_so(fleet: Fleet, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(services, "open_site", fail)
     result = run("on", "--wait", "--timeout", "2", "--rollback")
     assert result.code == 4
-    assert result.err.endswith("It could not be opened again and stays closed: the disk is full")
+    assert result.err.endswith(
+        "That could not be taken back, and the site stays closed: the disk is full"
+    )
 
 
 # -- What is typed --------------------------------------------------------------------------------
@@ -486,7 +659,7 @@ def test_off_waits_until_every_worker_knows(fleet: Fleet) -> None:
 
 def test_off_names_who_does_not_know_and_the_site_is_open_all_the_same(fleet: Fleet) -> None:
     services.close_site()
-    fleet.worker(88, "web2", silent_for=60.0)
+    fleet.worker(88, "web2", silent_for=400.0)
     result = run("off", "--wait", "--json", stderr=io.StringIO())
     assert (result.code, result.json["mode"], result.json["quiet"]) == (3, "open", False)
     assert result.err.startswith("Opened, but not everywhere after 7.0 s: web2:88 (wsgi) has not ")

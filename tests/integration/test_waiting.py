@@ -383,7 +383,11 @@ def test_nobody_can_wait_inside_a_transaction_and_then_nothing_is_changed(
 # -- On an operator's word -------------------------------------------------------------------------
 
 
-def test_who_is_assumed_dead_is_waited_for_a_lease_and_no_longer(clock: Clock) -> None:
+def test_who_is_assumed_dead_is_waited_for_a_lease_and_no_longer(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noon = store.utc_now()
+    monkeypatch.setattr(store, "utc_now", lambda: noon + clock.now * SECOND)
     worker("abc" + "d" * 29, seen_at=store.utc_now() - HOUR)
     services.close_site()
     services.assume_dead("abc", origin=ANN)

@@ -38,6 +38,13 @@ sys.exit(9 if got else 0)
 """
 """A command that counts the signals it gets, until it is told to go on."""
 
+SOMEBODY_ELSEWHERE = """
+from django.utils.timezone import now
+from backsoon.models import Worker
+Worker.objects.create(id="e" * 32, host="elsewhere", pid=1, born_at=now(), seen_at=now())
+"""
+"""A worker that a closure waits for."""
+
 
 @pytest.fixture
 def env(new_directory: Callable[[str], Path]) -> dict[str, str]:
@@ -90,6 +97,25 @@ def test_signals_that_are_sent_to_it_are_passed_on_once_and_the_site_stays_close
         (tmp_path / "go").touch()
         assert process.wait(SECONDS) == 9
     assert "it ended with exit code 9" in status(env)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_wait_that_is_told_to_end_takes_the_closure_back_and_says_so(
+    env: dict[str, str], number: signal.Signals
+) -> None:
+    manage(env, "shell", "-c", SOMEBODY_ELSEWHERE)
+    line = [sys.executable, str(ROOT / "manage.py"), "maintenance", "on", "--wait", "--rollback"]
+    with subprocess.Popen(
+        line, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("Waiting for 1 worker"):
+            assert process.poll() is None
+        process.send_signal(number)
+        _out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert "Opened again, as --rollback asks." in err
+    assert "maintenance is off" in status(env).lower()
 
 
 def test_ctrl_c_reaches_the_command_once(

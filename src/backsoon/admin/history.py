@@ -266,6 +266,7 @@ def _label(place: str) -> str:
         "opens_when_overdue": _("Opens when overdue"),
         "worker": _("Worker"),
         "where": _("Where it ran"),
+        "command": _("Command"),
         "how": _("How it ended"),
     }
     if place in special:

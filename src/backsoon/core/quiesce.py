@@ -124,23 +124,26 @@ def verdict(
     *,
     elapsed: float,
     silent_after: float,
+    lost_after: float,
     lease: float,
     time_is_over: bool = False,
 ) -> Verdict:
     """What can be said *elapsed* seconds after the wait began.
 
     All living workers have to be quiet. Where one is not waited for on somebody's word, a whole
-    *lease* has to pass as well: it may live on, with what it read last. Where only silent ones are
-    left they get as long as it takes to become silent, to be heard again, and no longer.
+    *lease* has to pass after that word: it may live on, with what it read last. Where only silent
+    ones are left, and all of them for *lost_after* seconds, they get as long as it takes to become
+    silent, to be heard again, and no longer.
     """
     conditions = {worker.condition for worker in workers} - {Condition.ENDED, Condition.QUIET}
     if not conditions:
-        if elapsed >= lease or not _on_somebodys_word(workers, lease):
+        if not _on_somebodys_word(workers, lease):
             return Verdict.QUIET
         return Verdict.SILENT if time_is_over else Verdict.WAITING
     if time_is_over:
         return Verdict.BUSY if conditions == {Condition.BUSY} else Verdict.SILENT
-    if conditions == {Condition.SILENT} and elapsed >= silent_after:
+    silences = [w.report.silence for w in workers if w.condition is Condition.SILENT]
+    if conditions == {Condition.SILENT} and elapsed >= silent_after and min(silences) >= lost_after:
         return Verdict.SILENT
     return Verdict.WAITING
 

@@ -33,12 +33,15 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
     window_mode = max((w.mode for w in covering), key=lambda m: m.severity, default=Mode.OPEN)
     generation = max(policy.generation, *(_ended_logins(w, now) for w in windows), 0)
     overdue_at = overdue_from(policy) if by_hand is not Mode.OPEN else None
-    next_change = _earliest(
-        next_boundary(windows, now),
-        *(moment for moment in (policy.ends_at, overdue_at) if moment is not None and moment > now),
-    )
+    ahead = [m for m in (policy.ends_at, opens_from(policy)) if m is not None and m > now]
+    next_change = _earliest(next_boundary(windows, now), *ahead)
+    alarm = overdue_at if overdue_at is not None and overdue_at > now else None
+    next_look = _earliest(next_change, alarm)
     if by_hand is Mode.OPEN and window_mode is Mode.OPEN:
-        return State(Mode.OPEN, Why.OPEN, generation=generation, next_change=next_change)
+        return State(
+            Mode.OPEN, Why.OPEN, generation=generation, next_change=next_change,
+            next_look=next_look,
+        )  # fmt: skip
 
     by_switch = by_hand.severity >= window_mode.severity
     mode = by_hand if by_switch else window_mode
@@ -67,6 +70,7 @@ def resolve_state(policy: Policy, windows: Sequence[Window], now: dt.datetime) -
         by=by,
         window=ruling,
         next_change=next_change,
+        next_look=next_look,
     )
 
 

@@ -217,7 +217,9 @@ class State:
     window: Window | None = None
     """The planned closure that rules, if one does."""
     next_change: dt.datetime | None = None
-    """The first moment at which this state would have to be resolved again."""
+    """The first moment at which something changes by itself for visitors, ``late`` included."""
+    next_look: dt.datetime | None = None
+    """The first moment at which this state has to be resolved again; that of the alarm counts."""
 
     @property
     def is_open(self) -> bool:

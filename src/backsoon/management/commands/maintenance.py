@@ -95,7 +95,7 @@ class Command(BaseCommand):
                     do_not_wait_long(for_anything=options.get("local", False))
                 module.run(console, options)
             except EXPLAINED as error:
-                raise as_command_error(error, module.FAILURE) from error
+                raise as_command_error(error, module.FAILURE, options["sub_command"]) from error
 
 
 def _accept_common_options(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backsoon import services, store
-from backsoon.core.state import resolve_state
-from backsoon.core.vocabulary import Mode, Switch
+from backsoon.core.state import resolve_state, switch_mode
+from backsoon.core.vocabulary import Mode, Policy, Switch
 from backsoon.exceptions import ConflictError, InvalidSettingError, StoreUnavailableError
 
 from . import words
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from backsoon.services import Outcome
-    from backsoon.snapshots import Snapshot
+    from backsoon.snapshots import Mark, Snapshot
 
 UNCHANGED = "Nothing changed"
 """How a refusal begins where the site is closed already."""
@@ -32,6 +32,8 @@ UNCHANGED = "Nothing changed"
 class Closure:
     """What was done."""
 
+    before: Snapshot
+    """What was true until then."""
     outcome: Outcome
     switch: Switch
     ongoing: bool
@@ -176,7 +178,50 @@ def close_from(
         timer = switch.open_at_end
     after = Switch(mode, outcome.state.since, open_at_end=timer)
     amended = _amended(outcome, switch, after, options) if ongoing else []
-    return Closure(outcome, after, ongoing, amended)
+    return Closure(before, outcome, after, ongoing, amended)
+
+
+def undo(
+    closure: Closure, expected: Mark, reason: str, run: Mapping[str, Any] | None = None
+) -> tuple[Outcome, str]:
+    """Bring back what was before *closure*: open, or closed as it was; also a sentence about it.
+
+    *run* is what became of the command that it was for.
+
+    A planned closure that goes on is no work of ours, so it stays. Raises
+    :class:`backsoon.exceptions.ConflictError` when somebody has moved the switch since *expected*,
+    and what else :func:`backsoon.services.close_site` does.
+    """
+    policy, now = closure.before.policy, store.utc_now()
+    if switch_mode(policy, now) is Mode.OPEN:
+        outcome = services.open_site(
+            origin=origin(), reason=reason, keep_planned=True, expected=expected
+        )
+        return outcome, words.state_line(outcome.state, outcome.mark, Switch(since=now), now)
+    if closure.ongoing:
+        outcome = services.record_run(run or {}, origin=origin(), expected=expected, forget=True)
+        was = words.adjective(closure.switch.mode)
+        return outcome, f"The site was {was} before, so it stays {was}."
+    return _closed_as_before(policy, expected, now)
+
+
+def _closed_as_before(policy: Policy, expected: Mark, now: dt.datetime) -> tuple[Outcome, str]:
+    """Close anew, with all that was said about the closure of *policy*."""
+    switch, end = policy.switch, policy.ends_at
+    ahead = end if end is not None and end > now else None
+    # Zero is never: nobody was to be alarmed, or everybody has been.
+    left = switch.overdue_at - now if switch.overdue_at is not None else dt.timedelta(0)
+    outcome = services.close_site(
+        origin=origin(),
+        reason=switch.reason,
+        until=ahead,
+        open_at_end=switch.open_at_end and ahead is not None,
+        mode=switch.mode,
+        keep_logins=not words.ends_logins(policy.generation, switch.since),
+        longest=max(dt.timedelta(0), left),
+        expected=expected,
+    )
+    return outcome, f"The site is {words.adjective(switch.mode)} again, as it was before."
 
 
 def is_ongoing(before: Snapshot, mode: Mode, now: dt.datetime) -> bool:
@@ -239,6 +284,11 @@ def _longest(given: str | dt.timedelta | None) -> dt.timedelta | None:
         raise _UsageError(f"--max-closure: {error}") from None
 
 
+def _alarm(outcome: Outcome) -> str:
+    moment = outcome.state.overdue_at
+    return "no alarm" if moment is None else f"alarm at {words.clock(moment, store.utc_now())}"
+
+
 def _amended(
     outcome: Outcome, before: Switch, after: Switch, options: Mapping[str, Any]
 ) -> list[str]:
@@ -247,7 +297,7 @@ def _amended(
     changes = {
         "message": services.MESSAGE_KEY in stored,
         "expected end": services.END_KEY in stored,
-        "longest time": options.get("max_closure") is not None,
+        _alarm(outcome): options.get("max_closure") is not None,
         "opening at the end": before.open_at_end != after.open_at_end,
         "reason": before.reason != outcome.state.reason,
     }

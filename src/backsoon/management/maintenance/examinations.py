@@ -242,7 +242,7 @@ def examine_workers() -> Findings:
             "silent",
             f"Not heard of, nor known to have ended: {names}. A closure cannot be proven quiet.",
             "Look with: manage.py maintenance workers. If you know that a worker is dead: "
-            "manage.py maintenance on --wait --assume-dead ID, at the next closure.",
+            "manage.py maintenance on --wait --assume-dead ID. It closes an open site.",
         )
     different = versions(progress)
     if different:

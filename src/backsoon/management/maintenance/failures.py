@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.db import connections
 
 from backsoon import conf, store
 from backsoon.core.state import resolve_state
+from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import (
     BacksoonError,
     ConflictError,
@@ -22,10 +24,25 @@ from backsoon.exceptions import (
 from backsoon.services import END_KEY, MESSAGE_KEY
 
 from . import words
-from .console import ExitCode
+from .console import ExitCode, printable
 
 CONNECT_SECONDS = 2
 """How long a command waits for a database that does not answer at all."""
+
+ONLY_LOOKING = frozenset({"status", "workers", "list", "history", "explain", "doctor"})
+"""Sub-commands of which nobody expects that they changed anything."""
+
+WITHOUT_DATABASE = {
+    "on": (
+        "Not known to be closed",
+        ", or close this host without it: manage.py maintenance on --local",
+    ),
+    "off": (
+        "Not known to be open",
+        ", or open this host without it: manage.py maintenance off --local",
+    ),
+}
+"""How a sentence begins and ends where the database that knows the state is away."""
 
 OPTIONS = {MESSAGE_KEY: "--message", END_KEY: "--until"}
 _PORTS = {"postgresql": 5432, "mysql": 3306, "oracle": 1521}
@@ -57,8 +74,9 @@ def require_time_zones() -> None:
         )
 
 
-def as_command_error(error: Exception, failure: str) -> CommandError:
+def as_command_error(error: Exception, failure: str, sub_command: str = "") -> CommandError:
     """*error* as the sentences and the exit code of a command that did not do what it should."""
+    looking = sub_command in ONLY_LOOKING
     if isinstance(error, NotMigratedError):
         return CommandError(
             f"{failure}: the database {database_place()} has no tables of Backsoon yet. Without "
@@ -68,13 +86,16 @@ def as_command_error(error: Exception, failure: str) -> CommandError:
     if isinstance(error, OutdatedTablesError):
         return CommandError(
             f"{failure}: the tables of Backsoon in the database {database_place()} are those of an "
-            "earlier version. Nothing was changed. Run: manage.py migrate backsoon",
+            f"earlier version. {'' if looking else 'Nothing was changed. '}Run: manage.py migrate "
+            "backsoon",
             returncode=ExitCode.UNREACHABLE,
         )
     if isinstance(error, StoreUnavailableError):
+        failure, way_out = WITHOUT_DATABASE.get(sub_command, (failure, ""))
+        unchanged = "Each" if looking else "Nothing was changed: each"
         return CommandError(
-            f"{failure}: {what_happened(error)} Nothing was changed: each running process keeps "
-            "the state that it read last. Bring the database back and repeat the command.",
+            f"{failure}: {what_happened(error)} {unchanged} running process keeps the state that "
+            f"it read last. Bring the database back and repeat the command{way_out}.",
             returncode=ExitCode.UNREACHABLE,
         )
     if isinstance(error, ConflictError):
@@ -127,6 +148,32 @@ def state_now() -> str:
     now = store.utc_now()
     state = resolve_state(snapshot.policy, snapshot.windows, now)
     return words.state_line(state, snapshot.mark, snapshot.policy.switch, now)
+
+
+def who_switched(since: dt.datetime) -> str:
+    """Who has moved the switch *since* then, as far as that can be read, and what to do."""
+    try:
+        snapshot = store.load()
+    except StoreUnavailableError:
+        return "somebody else switched, and the state cannot be read."
+    switch, now = snapshot.policy.switch, store.utc_now()
+    state = resolve_state(snapshot.policy, snapshot.windows, now)
+    if switch.since is None or switch.since <= since or state.mode is not switch.mode:
+        line = words.state_line(state, snapshot.mark, switch, now)
+        return (
+            f"somebody else switched, or a time is over that was set before. {line} Repeat the "
+            "command if you still want it."
+        )
+    did = {
+        Mode.OPEN: "opened the site",
+        Mode.READ_ONLY: "made the site read-only",
+        Mode.CLOSED: "closed the site",
+    }
+    at = words.clock(switch.since, now)
+    return (
+        f"{printable(switch.by or 'somebody')} {did[switch.mode]} at {at}. Talk to them; then "
+        "repeat the command."
+    )
 
 
 def _is_connected() -> bool:

@@ -96,11 +96,12 @@ def change_data(change: Change) -> dict[str, Any]:
 
 
 def _lines(change: Change, now: dt.datetime) -> Iterator[str]:
-    who = change.actor_name or "unknown"
+    by_itself = change.channel == Change.Channel.SCHEDULE and not change.actor_name
+    who = "" if by_itself else f" by {change.actor_name or 'unknown'}"
     reason = f": {change.reason}" if change.reason else ""
     when = words.clock(change.moment, now) if change.moment else "at an unknown time"
     yield (
-        f"{when}  {change.get_action_display()} by {who} "
+        f"{when}  {change.get_action_display()}{who} "
         f"({change.get_channel_display()}, epoch {change.epoch}){reason}"
     )
     # Somebody may have put anything into the rows by hand.

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 
-from backsoon import services
 from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import BacksoonError, ConflictError
 
 from . import closing, local, waiting, words
-from .console import ExitCode, origin
-from .failures import require_time_zones
+from .console import ExitCode
+from .failures import require_time_zones, state_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -71,7 +70,7 @@ def _wait(
     mode = closing.mode_of(options)
     result = waiting.wait(console, wish, mode=mode)
     opened = undone = None
-    if result.code and wish.rollback:
+    if wish.rollback and result.code not in (ExitCode.DONE, ExitCode.OVERTAKEN):
         opened, undone = roll_back(closure)
     if result.progress is not None:
         data |= words.state_data(result.progress.state, result.progress.mark)
@@ -83,31 +82,36 @@ def _wait(
         return
     if console.as_json:
         console.answer(data, ())
-    raise CommandError(failed("Closed", result, undone), returncode=result.code)
+    said = failed(mode, result, undone)
+    raise CommandError(f"{said[0].upper()}{said[1:]}", returncode=result.code)
 
 
-def failed(done: str, result: waiting.Result, undone: str | None) -> str:
+def failed(mode: Mode, result: waiting.Result, undone: str | None) -> str:
     """The end of a wait that proved nothing; *undone* is what came of ``--rollback``."""
+    done = words.adjective(mode)
+    if result.code is ExitCode.OVERTAKEN:
+        return f"not quiet: {result.sentence}"
     parts = [f"{done}, but {result.sentence}"]
     if undone is not None:
         parts.append(undone)
     elif result.code in (ExitCode.SILENT, ExitCode.BUSY):
-        parts += ["The site stays closed.", result.advice]
+        parts += [f"The site stays {done}.", result.advice]
     else:
         parts.append(result.advice)
     return " ".join(part for part in parts if part)
 
 
 def roll_back(closure: Closure) -> tuple[Outcome | None, str]:
-    """Open what this very command has closed, unless somebody switched since; and a sentence."""
+    """Undo what this very command has done, unless somebody switched since; and a sentence."""
+    mode = words.adjective(closure.switch.mode)
     if closure.ongoing:
-        return None, "Not opened again, because the site was closed before. It stays closed."
+        return None, f"Not taken back, because the site was {mode} before. It stays {mode}."
     try:
-        opened = services.open_site(
-            origin=origin(), reason="--rollback", expected=closure.outcome.mark
-        )
+        undone, said = closing.undo(closure, closure.outcome.mark, "--rollback")
     except ConflictError:
-        return None, "Not opened again, because somebody else switched since."
+        return None, f"Not taken back, because somebody else switched since. {state_now()}"
     except BacksoonError as error:
-        return None, f"It could not be opened again and stays closed: {error}"
-    return opened, "Opened again, as --rollback asks."
+        return None, f"That could not be taken back, and the site stays {mode}: {error}"
+    if undone.state.is_open:
+        return undone, "Opened again, as --rollback asks."
+    return undone, f"Taken back, as --rollback asks. {said}"

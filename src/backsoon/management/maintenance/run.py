@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,10 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from backsoon import services, store
-from backsoon.core.state import resolve_state, switch_mode
-from backsoon.core.vocabulary import Mode, Switch
+from backsoon.core.state import resolve_state
 from backsoon.exceptions import BacksoonError, ConflictError, StoreUnavailableError
 
-from . import closing, local, on, runs, waiting, words
+from . import closing, interrupting, local, on, runs, waiting, words
 from .child import Child
 from .console import ExitCode, origin, printable, usage_error
 from .failures import require_time_zones, state_now, what_happened
@@ -71,14 +71,17 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
     command = _command(options)
     wish = waiting.wish_of({**options, "wait": True}, FAILURE) or waiting.Wish()
     closing.require_sense(options, FAILURE)
-    _refuse_other_runs(options)
+    # In this order: who closes after the first look is found by the second one, or by the switch.
     before = store.load()
+    _refuse_other_runs(options)
     session = _Session(console, options, wish, before, runs.begun(command))
     try:
-        session.close()
-        session.wait()
-        session.carry_out(command)
+        with interrupting.as_ctrl_c():  # the command gets them while it runs
+            session.close()
+            session.wait()
+            session.carry_out(command)
     except KeyboardInterrupt:
+        session.note()
         raise CommandError(f"Interrupted. {state_now()}", returncode=ExitCode.INTERRUPTED) from None
 
 
@@ -98,14 +101,15 @@ def _command(options: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_other_runs(options: Mapping[str, Any]) -> None:
-    if os.environ.get(VARIABLE):
+    other = runs.read()
+    # What a process inherited may be older than the closure: a shell that outlived its run.
+    if other is not None and not other.is_over and other.id == os.environ.get(VARIABLE):
         raise CommandError(
             f"{FAILURE}: this is part of a maintenance run already ({VARIABLE} is set), and the "
             "inner one would open the site while the outer one still works. Run the command "
             "itself.",
             returncode=ExitCode.ERROR,
         )
-    other = runs.read()
     if other is None or not other.may_live or options["take_over"]:
         return
     raise CommandError(
@@ -127,77 +131,79 @@ class _Session:
     record: Run
     closure: Closure = field(init=False)
     result: waiting.Result = field(init=False)
-    now: Outcome = field(init=False)
-    """What the last change of ours led to."""
-
-    def __post_init__(self) -> None:
-        at = store.utc_now()
-        self.mode_before = resolve_state(self.before.policy, self.before.windows, at).mode
-        self.is_ours = switch_mode(self.before.policy, at) is Mode.OPEN
-        """Whether nobody had switched the site off, so that it is ours to open."""
+    code: int | None = None
+    """The exit code of the command, once it has ended."""
 
     def close(self) -> None:
         """Close, but never make a closed site milder."""
+        before = resolve_state(self.before.policy, self.before.windows, store.utc_now()).mode
         self.closure = closing.close_from(
             self.before,
             self.options,
             FAILURE,
-            mode=max(closing.mode_of(self.options), self.mode_before, key=lambda m: m.severity),
+            mode=max(closing.mode_of(self.options), before, key=lambda m: m.severity),
             cut_streams_after=self.wish.cut_streams_after,
             run=self.record.data,
         )
-        self.now = self.closure.outcome
         if not self.console.as_json:
             self.console.tell(self.closure.lines(self.options))
         local.supersede(self.console)
 
     def wait(self) -> None:
         """Wait; where nothing is proven nothing is run."""
-        self.result = waiting.wait(self.console, self.wish, mode=self.closure.switch.mode)
+        mode = self.closure.switch.mode
+        self.result = waiting.wait(self.console, self.wish, mode=mode)
         if not self.result.code:
             self.console.tell([self.result.sentence])
             return
         opened = undone = None
-        if self.wish.rollback:
+        if self.wish.rollback and self.result.code is not ExitCode.OVERTAKEN:
             opened, undone = on.roll_back(self.closure)
-        if opened is not None:
-            self.now = opened
-        else:
-            self._note(self.record.over(None))
-        self._answer(ran=False, exit_code=None)
-        raise CommandError(
-            f"{FAILURE}: {on.failed('closed', self.result, undone)}", returncode=self.result.code
-        )
+        if opened is None:
+            self.note()
+        self._answer(ran=False)
+        said = on.failed(mode, self.result, undone)
+        raise CommandError(f"{FAILURE}: {said}", returncode=self.result.code)
 
     def carry_out(self, command: list[str]) -> None:
         """Run the command and end the closure as it deserves."""
         for connection in connections.all(initialized_only=True):
             if not connection.in_atomic_block:
                 connection.close()  # it would be idle for as long as the command takes
+        self.console.tell([f"Running: {self.record.command}"])
         try:
             code = Child(command, {**os.environ, VARIABLE: self.record.id}).run()
             what = f"The command {f'failed with exit code {code}' if code else 'succeeded'}"
         except OSError as error:
             code, what = ExitCode.NOT_FOUND, f"The command could not be started: {error}"
+        self.code = code
         if code and not self.options["open_anyway"]:
-            self._note(self.record.over(code))
-            self._answer(ran=True, exit_code=code)
-            raise CommandError(
-                f"{what}, so the site stays closed. When all is well: manage.py maintenance off",
-                returncode=code,
-            )
-        said, own_code = self._bring_back()
-        self._answer(ran=True, exit_code=code)
+            said, own_code = self._left_closed(what), ExitCode.DONE
+        else:
+            back, own_code = self._bring_back()
+            said = f"{what}. {back}"
+        self._answer(ran=True)
         if code or own_code:
-            raise CommandError(f"{what}. {said}", returncode=code or own_code)
+            raise CommandError(said, returncode=code or own_code)
         if not self.console.as_json:
-            self.console.tell([f"{what}. {said}"])
+            self.console.tell([said])
 
-    def _bring_back(self) -> tuple[str, int]:
+    def _left_closed(self, what: str) -> str:
+        """What is true after a command that failed: it, or somebody, may have switched."""
+        noted = self.note()
+        if noted is None or noted.state.is_open:
+            return f"{what}. {state_now()}"
+        mode = words.adjective(noted.state.mode)
+        return f"{what}, so the site stays {mode}. When all is well: manage.py maintenance off"
+
+    def _bring_back(self) -> tuple[str, ExitCode]:
         """Bring back what was true before; a sentence about it, and an exit code."""
+        reason, expected = self.options["reason"] or "", self.closure.outcome.mark
         try:
-            self.now, said = self._restored()
+            over = self.record.over(self.code).data
+            return closing.undo(self.closure, expected, reason, over)[1], ExitCode.DONE
         except ConflictError as error:
+            self.note()
             by = printable(error.by or "somebody else")
             return (
                 f"The site was left as it is, because {by} switched in the meantime. {state_now()}",
@@ -206,49 +212,33 @@ class _Session:
         except BacksoonError as error:
             unreachable = isinstance(error, StoreUnavailableError)
             why = what_happened(error) if isinstance(error, StoreUnavailableError) else f"{error}."
-            said = f"The site could not be opened and stays closed: {why}"
+            mode = words.adjective(self.closure.switch.mode)
+            said = f"The site could not be opened and stays {mode}: {why}"
             code = ExitCode.UNREACHABLE if unreachable else ExitCode.ERROR
             return f"{said} Open it with: manage.py maintenance off", code
-        return said, ExitCode.DONE
 
-    def _restored(self) -> tuple[Outcome, str]:
-        expected = self.now.mark
-        if self.is_ours:
-            outcome = services.open_site(
-                origin=origin(), reason=self.options["reason"] or "", expected=expected
-            )
-            switch = Switch(Mode.OPEN, store.utc_now())
-            return outcome, words.state_line(outcome.state, outcome.mark, switch, store.utc_now())
-        switch, end = self.before.policy.switch, self.before.policy.ends_at
-        ahead = end if end is not None and end > store.utc_now() else None
-        changed = switch.mode is not self.closure.switch.mode
-        outcome = services.close_site(
-            origin=origin(),
-            reason=switch.reason if changed else "",
-            until=ahead if changed else None,
-            open_at_end=changed and switch.open_at_end and ahead is not None,
-            mode=switch.mode,
-            expected=expected,
-            run={},
-        )
-        if changed:
-            return outcome, "The site is read-only again, as it was before."
-        return outcome, "The site was closed before, so it stays closed."
+    def note(self) -> Outcome | None:
+        """Let the record say that it is over; without that it looks as if it had been killed.
 
-    def _note(self, record: Run) -> None:
-        """Let the record say that it is over; without that it looks as if it had been killed."""
+        Somebody may have changed the closure meanwhile without ending it, so it is read again.
+        ``None`` when it is not there any more, or cannot be written.
+        """
         try:
-            self.now = services.close_site(
-                origin=origin(),
-                mode=self.closure.switch.mode,
-                expected=self.now.mark,
-                run=record.data,
-            )
+            snapshot, stored = store.load(), runs.read()
+            if stored is None or stored.id != self.record.id:
+                return None
+            over = self.record.over(self.code)
+            return services.record_run(over.data, origin=origin(), expected=snapshot.mark)
         except BacksoonError:
-            return  # somebody else switched, or the database is away: nothing of ours to say
+            return None  # somebody switches right now, or the database is away
 
-    def _answer(self, *, ran: bool, exit_code: int | None) -> None:
+    def _answer(self, *, ran: bool) -> None:
         if not self.console.as_json:
             return
-        data = words.state_data(self.now.state, self.now.mark) | self.result.data
-        self.console.answer(data | {"ran": ran, "exit_code": exit_code}, ())
+        state, mark = self.closure.outcome.state, self.closure.outcome.mark
+        with suppress(StoreUnavailableError):
+            now = store.load()
+            state = resolve_state(now.policy, now.windows, store.utc_now())
+            mark = now.mark
+        data = words.state_data(state, mark) | self.result.data
+        self.console.answer(data | {"ran": ran, "exit_code": self.code}, ())

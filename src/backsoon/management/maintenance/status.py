@@ -137,8 +137,7 @@ def _logins(state: State) -> str:
     """What became of the logins of ordinary users; empty where nothing can have."""
     if state.mode is not Mode.CLOSED or state.since is None:
         return ""
-    # The number of a closure that ends logins is its moment at least, in Unix milliseconds.
-    ended = state.generation >= int(state.since.timestamp() * 1000)
+    ended = words.ends_logins(state.generation, state.since)
     return f"those of ordinary users {'have ended' if ended else 'were kept'}"
 
 

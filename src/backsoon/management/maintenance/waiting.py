@@ -5,21 +5,22 @@ The switch has moved and is stored before the wait begins; however the wait ends
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from backsoon import conf, quiesce, services, waiting, workers
+from backsoon import conf, quiesce, services, store, waiting, workers
 from backsoon.clock import since_boot
 from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import BacksoonError, StoreUnavailableError
 from backsoon.quiesce import Condition, Progress, Verdict
 
-from . import verdicts, worker_words
+from . import interrupting, verdicts, worker_words
 from .console import ExitCode, origin, printable, usage_error
-from .failures import database_place, state_now
+from .failures import database_place, who_switched
 from .narration import narrator
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def add_wait(parser: ArgumentParser, what: str) -> None:
 def add_remedies(parser: ArgumentParser) -> None:
     """Declare what can be done about those who keep a closure from being quiet."""
     parser.add_argument(
-        "--rollback", action="store_true", help="Open again if it does not become quiet."
+        "--rollback",
+        action="store_true",
+        help="Bring back what was before if it does not become quiet.",
     )
     parser.add_argument(
         "--cut-streams",
@@ -195,6 +198,7 @@ class _Wait:
     opened: bool
     mode: Mode
     began: float
+    since: dt.datetime
     last: Progress | None = None
     fenced: set[str] = field(default_factory=set)
 
@@ -206,12 +210,8 @@ class _Wait:
     def carry_out(self) -> Result:
         """Wait, and say what came of it."""
         try:
-            self._take_at_their_word()
-            self._watch(self.wish.seconds)
-            while self.last is not None and self._fence(self.last):
-                # Whoever is not waited for on somebody's word has its lease to run out.
-                rest = self.wish.seconds - self.waited
-                self._watch(max(rest, conf.current().lease + 2 * conf.current().poll))
+            with interrupting.as_ctrl_c():
+                self._watch_and_act()
         except KeyboardInterrupt:
             return self._interrupted()
         except StoreUnavailableError as error:
@@ -219,9 +219,20 @@ class _Wait:
         assert self.last is not None  # a watch yields at least once
         return self._decided(self.last)
 
-    def _watch(self, seconds: float) -> None:
+    def _watch_and_act(self) -> None:
+        self._take_at_their_word()
+        # Fencing acts on silence, so it need not be a long one.
+        self._watch(self.wish.seconds, quiesce.silent_after() if self.wish.fence else None)
+        while self.last is not None and self._fence(self.last):
+            # Whoever is not waited for on somebody's word has its lease to run out.
+            rest = self.wish.seconds - self.waited
+            self._watch(max(rest, conf.current().lease + 2 * conf.current().poll))
+
+    def _watch(self, seconds: float, lost_after: float | None = None) -> None:
         mode = None if self.opened else self.mode  # somebody may make it a milder closure
-        for progress in quiesce.watch(seconds, opened=self.opened, mode=mode):
+        for progress in quiesce.watch(
+            seconds, opened=self.opened, mode=mode, lost_after=lost_after
+        ):
             self.last = progress
             self.narrator.show(progress)
 
@@ -266,12 +277,12 @@ class _Wait:
                 progress, self.waited
             )
         elif code is ExitCode.OVERTAKEN:
-            sentence = f"somebody else switched in the meantime. {state_now()}"
+            sentence = who_switched(self.since)
         elif self.opened:
             sentence = verdicts.not_open(progress, self.waited)
         else:
             sentence = verdicts.not_quiet(progress, self.waited)
-            advice = verdicts.what_to_do(progress)
+            advice = verdicts.what_to_do(progress, self._again)
         return self._result(code, sentence, advice, progress.verdict.value)
 
     def _lost(self, error: StoreUnavailableError) -> Result:
@@ -297,7 +308,8 @@ class _Wait:
 
     @property
     def _again(self) -> str:
-        return f"manage.py maintenance {'off' if self.opened else 'on'} --wait"
+        milder = " --read-only" if self.mode is Mode.READ_ONLY else ""
+        return f"manage.py maintenance {'off' if self.opened else f'on{milder}'} --wait"
 
     def _result(self, code: ExitCode, sentence: str, advice: str, verdict: str) -> Result:
         return Result(code, sentence, advice, self.last, self.waited, verdict)
@@ -306,7 +318,8 @@ class _Wait:
 def wait(console: Console, wish: Wish, *, opened: bool = False, mode: Mode = Mode.CLOSED) -> Result:
     """Wait until the closure to *mode* is quiet, or with *opened* until everybody knows.
 
-    Tells how it goes. Raises nothing that can be foreseen, Ctrl-C included: it comes of it.
+    Tells how it goes. Raises nothing that can be foreseen, Ctrl-C included: it comes of it. SIGTERM
+    and SIGHUP count as Ctrl-C.
     """
     teller = narrator(console, wish.seconds, opened=opened)
-    return _Wait(wish, teller, opened, mode, since_boot()).carry_out()
+    return _Wait(wish, teller, opened, mode, since_boot(), store.utc_now()).carry_out()

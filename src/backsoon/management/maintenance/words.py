@@ -83,6 +83,14 @@ def alarm_sentence(state: State, switch: Switch, now: dt.datetime) -> str:
     return f"{clock(moment, now)}, in {span(moment - now)}, if it is not open by then; {then}"
 
 
+def ends_logins(generation: int, since: dt.datetime | None) -> bool:
+    """Whether the closure of *since* ended the logins of ordinary users.
+
+    Its number is its moment at least then, in Unix milliseconds.
+    """
+    return since is not None and generation >= int(since.timestamp() * 1000)
+
+
 def adjective(mode: Mode) -> str:
     """*mode* as one says it: ``read-only``."""
     return mode.value.replace("_", "-")
