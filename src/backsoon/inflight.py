@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiref.sync import sync_to_async
@@ -147,8 +147,10 @@ def release(unit: Any, holder: Any) -> None:
     leave(unit)
 
 
-def release_when_closed(unit: Any, holder: Any, response: HttpResponseBase) -> None:
+def release_when_closed(unit: Any, holder: Any, response: HttpResponseBase) -> Callable[[], object]:
     """Let *holder* be done with *unit* when the body of its streaming *response* is closed.
+
+    What is returned does it earlier.
 
     Servers close every response, also when the client has gone. A middleware may still put another
     one in its place and drop ours; then it ends when the last reference to it does.
@@ -157,6 +159,7 @@ def release_when_closed(unit: Any, holder: Any, response: HttpResponseBase) -> N
     finalizer.atexit = False
     # Django runs these first thing in close(), whoever calls it and whatever else fails there.
     response._resource_closers.append(finalizer)  # type: ignore[attr-defined]
+    return finalizer
 
 
 async def release_after_thread(unit: Any, holder: Any) -> None:

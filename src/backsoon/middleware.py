@@ -67,9 +67,8 @@ class MaintenanceModeMiddleware:
             else:
                 response = self._answer_while_closed(request, view, unit)
             if response.streaming:
-                streams.watch(unit, response)
                 ended = False
-                release_when_closed(unit, request, response)
+                streams.watch(unit, response, release_when_closed(unit, request, response))
         finally:
             # Nearly always it stands where it was counted in, and the rest can be spared.
             if ended and (unit is not request or UNITS.pop(request, None) is None):
@@ -108,9 +107,8 @@ class MaintenanceModeMiddleware:
             else:
                 response = await self._aanswer_while_closed(request, view, unit)
             if response.streaming:
-                streams.watch(unit, response)
                 ended = False
-                release_when_closed(unit, request, response)
+                streams.watch(unit, response, release_when_closed(unit, request, response))
         except asyncio.CancelledError:
             # The client has gone. A sync view goes on in its thread all the same; what is asked of
             # that thread now, it does when the view has ended.

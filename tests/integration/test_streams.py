@@ -68,7 +68,7 @@ def numbers() -> Iterator[bytes]:
 
 def watched(unit: Any, content: Any, content_type: str = "text/csv") -> Any:
     response: Any = StreamingHttpResponse(content, content_type=content_type)
-    streams.watch(unit, response)
+    streams.watch(unit, response, lambda: None)
     return response
 
 
@@ -157,7 +157,7 @@ def test_a_file_stays_one_that_the_server_can_send_by_itself(unit: Unit, tmp_pat
     (tmp_path / "x").write_bytes(b"a file")
     response: Any = FileResponse((tmp_path / "x").open("rb"))
     to_send = response.file_to_stream
-    streams.watch(unit, response)
+    streams.watch(unit, response, lambda: None)
     assert response.file_to_stream is to_send is not None
     assert b"".join(response) == b"a file"
     response.close()
@@ -167,7 +167,7 @@ def test_a_file_stays_one_that_the_server_can_send_by_itself(unit: Unit, tmp_pat
 def test_a_file_that_is_read_piece_by_piece_is_broken_off(unit: Unit, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"a file")
     response: Any = FileResponse((tmp_path / "x").open("rb"))
-    streams.watch(unit, response)
+    streams.watch(unit, response, lambda: None)
     close(cut_in=0)
     with pytest.raises(StreamCutError):
         b"".join(response)
@@ -310,3 +310,31 @@ def test_a_child_that_was_forked_while_somebody_held_the_lock_can_take_it(module
         if pid == 0:
             os._exit(0 if module._lock.acquire(timeout=1) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_stream_that_is_given_up_ends_after_its_own_clean_up_though_nobody_closes_it() -> None:
+    unit, said = Unit("GET", "/events/"), []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            yield b"1"
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            said.append("its own")
+
+    async def scenario() -> None:
+        response = StreamingHttpResponse(chunks())
+        streams.watch(unit, response, lambda: said.append("the end"))
+
+        async def go_through() -> None:
+            said.extend([f"chunk {chunk!r}" async for chunk in response])
+
+        task = asyncio.ensure_future(go_through())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    assert said == ["its own", "the end"]

@@ -16,7 +16,7 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +57,11 @@ _waiting: weakref.WeakSet[_Waiting] = weakref.WeakSet()
 _lock = threading.Lock()
 
 
-def watch(unit: Any, response: HttpResponseBase) -> None:
+def watch(unit: Any, response: HttpResponseBase, end: Callable[[], object]) -> None:
     """Let the body of the streaming *response* end when that moment comes, if *unit* counts then.
 
-    Call it once for each response, with the unit under which its request is counted.
+    Call it once for each response, with the unit under which its request is counted, and with what
+    is to be done at its *end* where nobody closes it: Django 6.1 does not where it is cancelled.
     """
     iterator = getattr(response, "_iterator", None)
     if iterator is None:
@@ -68,8 +69,11 @@ def watch(unit: Any, response: HttpResponseBase) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     is_clean = kind.strip().lower() == EVENTS
     # Past the setter of streaming_content: for that, a file would be no file any more.
-    ended = _ended_async if getattr(response, "is_async", False) else _ended
-    response._iterator = ended(iterator, unit, is_clean)  # type: ignore[attr-defined]
+    if getattr(response, "is_async", False):
+        iterator = _ended_async(iterator, unit, is_clean, end)
+    else:
+        iterator = _ended(iterator, unit, is_clean)
+    response._iterator = iterator  # type: ignore[attr-defined]
 
 
 def on_change(_view: View) -> None:
@@ -135,8 +139,9 @@ class _Waiting:
 
 
 async def _ended_async(
-    iterator: AsyncIterator[Any], unit: Any, is_clean: bool
+    iterator: AsyncIterator[Any], unit: Any, is_clean: bool, end: Callable[[], object]
 ) -> AsyncIterator[Any]:
+    is_given_up = False
     waiting = _Waiting(unit)
     with _lock:
         _waiting.add(waiting)
@@ -154,10 +159,15 @@ async def _ended_async(
                     return
                 raise
             yield chunk
+    except (asyncio.CancelledError, GeneratorExit):
+        is_given_up = True
+        raise
     finally:
         close = getattr(chunks, "aclose", None)
         if close is not None:
             await close()
+        if is_given_up:
+            end()
 
 
 def _renew_lock() -> None:
