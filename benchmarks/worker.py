@@ -8,8 +8,6 @@ environment of the site.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import datetime as dt
 import gc
 import json
 import os
@@ -196,27 +194,6 @@ class Worker:
         """
         with ThreadPoolExecutor(1) as pool:  # a thread of its own, as the watcher is
             return pool.submit(_readings, count, full).result()
-
-    def windows(self, count: int) -> dict[str, Any]:
-        """Have the gate know *count* windows that are over, instead of what is stored.
-
-        Gives the seconds that it takes to find out what is true with them, which the watcher does
-        at each tick. The watcher itself reads nothing meanwhile.
-        """
-        from backsoon.core.state import resolve_state
-        from backsoon.core.vocabulary import Window
-        from backsoon.gate import gate
-
-        snapshot = gate.view().snapshot
-        gate.watcher.stop()
-        day, now = dt.timedelta(days=1), dt.datetime.now(dt.UTC)
-        past = tuple(
-            Window(now - day * (number + 1), now - day * (number + 0.5)) for number in range(count)
-        )
-        gate.install(dataclasses.replace(snapshot, windows=past))
-        begun = time.perf_counter()
-        resolve_state(snapshot.policy, past, now)
-        return {"seconds": time.perf_counter() - begun}
 
     # -- The state -----------------------------------------------------------------------------
 
