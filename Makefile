@@ -28,10 +28,10 @@ demo-worker: ## Deliver the demo's orders in the background; needs REDIS_URL, as
 	@test -n "$(REDIS_URL)$(DEMO_BROKER_URL)" || { echo "Say where the broker is: REDIS_URL=redis://127.0.0.1:6379/0 make demo-worker" >&2; exit 2; }
 	@exec $(BIN)/celery --app demo.core.celery worker --concurrency 2 --loglevel info
 
-test: ## The whole suite: each installed Python, servers, browser
+test: ## The whole suite: also on the newest Python and Django, servers, browser
 	@scripts/bootstrap.sh test
 	@scripts/install_packages.sh chromium gettext postgresql redis nginx faketime iproute2
-	$(BIN)/nox --tags corners
+	$(BIN)/nox --tags farthest
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest --numprocesses auto -m "not browser and not servers"
 	@# Each process has servers of its own.

@@ -460,6 +460,33 @@ def test_what_django_goes_on_with_though_the_server_gave_it_up_is_waited_for(kin
     assert at_the_end == [["GET /view/"]]
 
 
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators")
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_stream_that_breaks_off_is_counted_out_though_django_does_not_close_it(
+    is_async: bool,
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"1"
+        raise RuntimeError("a fault")
+
+    def pieces() -> Iterator[bytes]:
+        yield b"1"
+        raise RuntimeError("a fault")
+
+    async def view(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(chunks() if is_async else pieces())
+
+    async def scenario() -> None:
+        heard: asyncio.Queue[Any] = asyncio.Queue()
+        await heard.put({"type": "http.request", "body": b""})
+        with pytest.raises(RuntimeError, match="a fault"):
+            await guard.asgi(ASGIHandler())(scope(), heard.get, _nothing)
+        assert ledgers() == NOTHING
+
+    with _site(view):
+        asyncio.run(scenario())
+
+
 def sync_only(get_response: Any) -> Any:
     """A middleware that makes Django run those above it in a thread."""
     return get_response

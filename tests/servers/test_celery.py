@@ -33,7 +33,7 @@ SECONDS = 20.0
 """How long anything here may take."""
 
 PREFETCHED = 50
-MANY = 60
+MANY = 30
 
 
 @dataclass
@@ -257,7 +257,7 @@ def test_processes_that_are_forked_while_the_main_one_reads_the_database_come_al
 ) -> None:
     """A child that inherited a lock of SQLite's in use would wait for it for ever."""
     schedule = f"--schedule={tmp_path / 'schedule'}"
-    for _start in range(3):
+    for _start in range(2):
         with site.program(*WORKER, *QUEUES, "--pool=threads", "--beat", schedule):
             expect(lambda: len(site.workers()) == 2, "the rows of worker and embedded beat")
         assert site.workers() == [], "both sign off"

@@ -61,7 +61,8 @@ def watch(unit: Any, response: HttpResponseBase, end: Callable[[], object]) -> N
     """Let the body of the streaming *response* end when that moment comes, if *unit* counts then.
 
     Call it once for each response, with the unit under which its request is counted, and with what
-    is to be done at its *end* where nobody closes it: Django 6.1 does not where it is cancelled.
+    is to be done at its *end*. Under ASGI Django closes no response whose body breaks off, and from
+    6.1 on none whose request is cancelled.
     """
     iterator = getattr(response, "_iterator", None)
     if iterator is None:
@@ -69,11 +70,8 @@ def watch(unit: Any, response: HttpResponseBase, end: Callable[[], object]) -> N
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     is_clean = kind.strip().lower() == EVENTS
     # Past the setter of streaming_content: for that, a file would be no file any more.
-    if getattr(response, "is_async", False):
-        iterator = _ended_async(iterator, unit, is_clean, end)
-    else:
-        iterator = _ended(iterator, unit, is_clean)
-    response._iterator = iterator  # type: ignore[attr-defined]
+    ended = _ended_async if getattr(response, "is_async", False) else _ended
+    response._iterator = ended(iterator, unit, is_clean, end)  # type: ignore[attr-defined]
 
 
 def on_change(_view: View) -> None:
@@ -94,13 +92,30 @@ def on_change(_view: View) -> None:
             one.loop.call_soon_threadsafe(one.set_alarm)
 
 
-def _ended(iterator: Iterator[Any], unit: Any, is_clean: bool) -> Iterator[Any]:
-    for chunk in iterator:
-        if _cut is not None and _cut.ends(unit):
-            if is_clean:
-                return
-            raise StreamCutError("the site has closed")
-        yield chunk
+def _ended(
+    iterator: Iterator[Any], unit: Any, is_clean: bool, end: Callable[[], object]
+) -> Iterator[Any]:
+    try:
+        for chunk in iterator:
+            if _cut is not None and _cut.ends(unit):
+                if is_clean:
+                    return
+                raise StreamCutError("the site has closed")
+            yield chunk
+    except GeneratorExit:
+        raise  # somebody closes us, and the response as well
+    except BaseException:
+        try:
+            _close(iterator)
+        finally:
+            end()
+        raise
+
+
+def _close(iterator: Any) -> None:
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()
 
 
 class _Waiting:
@@ -141,7 +156,7 @@ class _Waiting:
 async def _ended_async(
     iterator: AsyncIterator[Any], unit: Any, is_clean: bool, end: Callable[[], object]
 ) -> AsyncIterator[Any]:
-    is_given_up = False
+    breaks_off = False
     waiting = _Waiting(unit)
     with _lock:
         _waiting.add(waiting)
@@ -159,14 +174,14 @@ async def _ended_async(
                     return
                 raise
             yield chunk
-    except (asyncio.CancelledError, GeneratorExit):
-        is_given_up = True
+    except BaseException:
+        breaks_off = True
         raise
     finally:
         close = getattr(chunks, "aclose", None)
         if close is not None:
             await close()
-        if is_given_up:
+        if breaks_off:
             end()
 
 
