@@ -55,11 +55,11 @@ def test_an_idle_worker_that_stands_still_is_not_taken_for_quiet_before_it_says_
 def test_the_sessions_of_a_worker_that_stands_still_can_be_ended_and_with_them_what_it_had_begun(
     site: Crew,
 ) -> None:
-    request = site.begin("/transact/", ms=500, note="undone")
+    request = site.begin("/transact/", ms=500, note="undone", timeout=60)
     with stopped(request.pid):
         done = manage(site.server.env, "maintenance", "on", "--wait", "--fence")
         assert str(request.pid) in done.stdout + done.stderr
-    assert request.status.result(PATIENCE) == 500
+    assert request.status.result(PATIENCE) == 500  # the command took its time, too
     # It lives, so it begins anew, and has to be heard again.
     assert site.operator.ask("close", wait=LONG)["verdict"] == "quiet"
     assert request.pid in {worker["pid"] for worker in site.registered()}
@@ -78,8 +78,9 @@ def test_a_killed_worker_is_not_waited_for_and_who_takes_its_place_is_born_close
     told = site.operator.ask("close", wait=LONG)
     assert told["verdict"] == "quiet"
     assert told["seconds"] < 3
-    (dead,) = (worker for worker in told["workers"] if worker["pid"] == request.pid)
-    assert (dead["condition"], dead["ended"]) == ("ended", "gone")
+    rows = [worker for worker in told["workers"] if worker["pid"] == request.pid]
+    assert {worker["condition"] for worker in rows} == {"ended"}
+    assert "gone" in {worker["ended"] for worker in rows}
     until(lambda: len(site.pids()) == 2 or None, PATIENCE, "a worker in its place")
     site.must_stay_quiet()
     assert "of the dead" not in site.notes()

@@ -34,6 +34,7 @@ while not (directory / "go").exists() and time.monotonic() < deadline:
     if got and not (directory / "got").exists():
         time.sleep(0.2)  # a second one would come now
         (directory / "got").write_text(" ".join(got))
+    (directory / "all").write_text(" ".join(got))
 sys.exit(9 if got else 0)
 """
 """A command that counts the signals it gets, until it is told to go on."""
@@ -94,8 +95,11 @@ def test_signals_that_are_sent_to_it_are_passed_on_once_and_the_site_stays_close
         assert process.poll() is None  # it waits for what the command makes of it
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGHUP)
+        # A Python that ends has no handlers any more, so it must have got them before.
+        until(lambda: len((tmp_path / "all").read_text().split()) == 3 or None, SECONDS, "all")
         (tmp_path / "go").touch()
         assert process.wait(SECONDS) == 9
+    assert set((tmp_path / "all").read_text().split()) == {"SIGTERM", "SIGINT", "SIGHUP"}
     assert "it ended with exit code 9" in status(env)
 
 
