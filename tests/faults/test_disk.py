@@ -100,6 +100,7 @@ def test_a_database_on_a_full_disk_keeps_the_site_as_it_is_and_says_what_was_not
 ) -> None:
     directory, variables = own
     with serving("gunicorn", directory, SETTINGS, **variables) as server:
+        server.settle(mode="open")  # who has not registered by then has to stay closed
         with disk.full():
             refused = server.manage("maintenance", "on", check=False)
             assert refused.returncode == 5, refused.stderr
