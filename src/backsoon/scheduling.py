@@ -121,7 +121,7 @@ def written_again(known: Snapshot, before: Snapshot) -> dict[str, dict[str, Any]
     What it has beyond them stays: a closure too many does less harm than one too few.
     """
     return {
-        window.uid: _row_of(window)
+        window.uid: _row_of(window, is_new=before.window(window.uid) is None)
         for window in known.windows
         if window.uid and before.window(window.uid) != window
     }
@@ -205,16 +205,20 @@ def _texts(words: Mapping[str, Words]) -> dict[str, Any]:
     }
 
 
-def _row_of(window: Window) -> dict[str, Any]:
+def _row_of(window: Window, *, is_new: bool) -> dict[str, Any]:
+    # What was planned at first, and when, stays where a row still tells it.
+    planned = {
+        "planned_start": window.starts_at,
+        "planned_end": window.ends_at,
+        "created_at": window.starts_at,
+    }
     return {
         "starts_at": window.starts_at,
         "ends_at": window.ends_at,
         "mode": window.mode.value,
         "keep_logins": window.keep_logins,
         "reason": window.reason,
-        "planned_start": window.starts_at,
-        "planned_end": window.ends_at,
-        "created_at": window.starts_at,
         "cancelled_at": None,
+        **(planned if is_new else {}),
         **_texts(window.words),
     }

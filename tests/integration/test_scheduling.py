@@ -297,4 +297,5 @@ def test_a_database_that_went_back_gets_them_again_and_keeps_what_it_has_besides
     assert not current_state().is_open
     assert again[running.uid].told("") == Words("Move", "")
     assert again[to_come.uid].ends_at == NOON + 6 * HOUR
+    assert Row.objects.get(uid=to_come.uid).created_at == NOON  # what the row knew, it still knows
     assert other.uid in again

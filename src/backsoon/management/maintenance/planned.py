@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from backsoon import store
 from backsoon.core.schedule import clashing, continuous_span
-from backsoon.core.vocabulary import Mode, Window, Words
+from backsoon.core.vocabulary import Window, Words
 from backsoon.exceptions import InvalidSettingError
 
 from . import words, worker_words
@@ -135,8 +135,7 @@ def condition(window: Window, now: dt.datetime) -> str:
 
 def line(window: Window, now: dt.datetime) -> str:
     """A planned closure in one line."""
-    mode = "read-only" if window.mode is Mode.READ_ONLY else "closed"
-    return f"#{window.number}: {mode} {times(window, now)}."
+    return f"#{window.number}: {words.adjective(window.mode)} {times(window, now)}."
 
 
 def times(window: Window, now: dt.datetime) -> str:
