@@ -28,7 +28,7 @@ SETTING = "BACKSOON"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 LONGEST_CLOSURE = dt.timedelta(days=365)
-"""What MAX_CLOSURE and an extension may be at most."""
+"""What any length of time in the settings may be at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Settings:
     max_closure: float = 24 * 3600.0
     """Seconds; 0 for no limit."""
     open_when_overdue: bool = False
+    notice: float = 24 * 3600.0
+    """Seconds before a planned closure; 0 for no notice."""
 
 
 class _Wrong(Exception):
@@ -126,7 +128,8 @@ setting_changed.connect(_forget, dispatch_uid="backsoon.conf")
 
 
 def _unknown(key: object) -> Problem:
-    near = difflib.get_close_matches(str(key).upper(), PARSERS, n=1, cutoff=0.6)
+    name = key.upper() if isinstance(key, str) else ""
+    near = difflib.get_close_matches(name, PARSERS, n=1, cutoff=0.6)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(PARSERS)}."
     return Problem(str(key), f"{SETTING} has the unknown key {key!r}.", hint)
 
@@ -165,16 +168,22 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
-def _length(value: Any) -> float:
-    seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise _Wrong(f"{value!r} is no length of time", "Give seconds, or a timedelta.")
-    if seconds != 0 and not 1 <= seconds <= LONGEST_CLOSURE.total_seconds():  # NaN is not, either
-        raise _Wrong(
-            f"{value!r} is out of range",
-            f"Set it to between a second and {LONGEST_CLOSURE.days} days, or to 0 for no limit.",
-        )
-    return float(seconds)
+def _length(zero: str) -> Callable[[Any], float]:
+    """Reads a length of time in seconds; *zero* says what none of it means."""
+
+    def parse(value: Any) -> float:
+        seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise _Wrong(f"{value!r} is no length of time", "Give seconds, or a timedelta.")
+        # NaN is not between them, either.
+        if seconds != 0 and not 1 <= seconds <= LONGEST_CLOSURE.total_seconds():
+            raise _Wrong(
+                f"{value!r} is out of range",
+                f"Set it to between a second and {LONGEST_CLOSURE.days} days, or to 0 for {zero}.",
+            )
+        return float(seconds)
+
+    return parse
 
 
 def _redis_url(value: Any) -> str:
@@ -276,8 +285,9 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "REDIS_URL": _redis_url,
     "STATE_DIR": _directory,
     "OUTAGE_PAGE": _flag,
-    "MAX_CLOSURE": _length,
+    "MAX_CLOSURE": _length("no limit"),
     "OPEN_WHEN_OVERDUE": _flag,
+    "NOTICE": _length("no notice"),
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

@@ -161,6 +161,10 @@ def _encoded(snapshot: Snapshot) -> bytes:
                 "words": {
                     code: [words.title, words.message] for code, words in window.words.items()
                 },
+                "notice": window.notice.total_seconds() if window.notice is not None else None,
+                "sequence": window.sequence,
+                "series": window.series,
+                "occurrence": iso(window.occurrence),
             }
             for window in snapshot.windows
         ],
@@ -197,14 +201,25 @@ def _window(
     starts_at: str,
     ends_at: str | None,
     mode: str,
-    words: Mapping[str, Sequence[str]] = MappingProxyType({}),  # one of an earlier version has none
+    # One of an earlier version has none of these.
+    words: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    notice: float | None = None,
+    occurrence: str | None = None,
     **others: Any,
 ) -> Window:
     begin = moment(starts_at)
     if begin is None:
         raise ValueError("a window without a beginning")
     told = {code: Words(*texts) for code, texts in words.items()}
-    return Window(begin, moment(ends_at), Mode(mode), words=MappingProxyType(told), **others)
+    return Window(
+        begin,
+        moment(ends_at),
+        Mode(mode),
+        words=MappingProxyType(told),
+        notice=None if notice is None else dt.timedelta(seconds=notice),
+        occurrence=moment(occurrence),
+        **others,
+    )
 
 
 def iso(value: dt.datetime | None) -> str | None:

@@ -37,6 +37,7 @@ def scheduled(
     mode: Mode,
     keep_logins: bool,
     words: Mapping[str, Words],
+    notice: dt.timedelta | None,
     reason: str,
     origin: Origin,
 ) -> Plan:
@@ -46,12 +47,13 @@ def scheduled(
     _require_zones(starts_at, ends_at)
     if now - LATE <= starts_at <= now:
         starts_at = now
-    words = _judged(now, starts_at, ends_at, words)
+    words = _judged(now, starts_at, ends_at, words, notice=notice)
     values = {
         "starts_at": starts_at,
         "ends_at": ends_at,
         "mode": mode.value,
         "keep_logins": keep_logins,
+        "notice": notice,
         "reason": storable(reason),
         "planned_start": starts_at,
         "planned_end": ends_at,
@@ -71,6 +73,7 @@ def moved(
     ends_at: dt.datetime | None = None,
     until_opened: bool = False,
     words: Mapping[str, Words] | None = None,
+    notice: dt.timedelta | None = None,
 ) -> Plan:
     """What changes the times or words of a planned closure; what is not given stays as it is.
 
@@ -85,7 +88,7 @@ def moved(
         )
     start = window.starts_at if starts_at is None or begun else max(starts_at, now)
     end = None if until_opened else ends_at or window.ends_at
-    judged = _judged(now, start, end, words or {}, begun=begun)
+    judged = _judged(now, start, end, words or {}, begun=begun, notice=notice)
     values: dict[str, Any] = {}
     if start != window.starts_at:
         values["starts_at"] = start
@@ -97,6 +100,10 @@ def moved(
             values["planned_end"] = end
     if words is not None and _texts(judged) != _texts(window.words):
         values |= _texts(judged)
+    if notice not in (None, window.notice):
+        values["notice"] = notice
+    if values:
+        values["sequence"] = window.sequence + 1
     return Plan(
         action=Change.Action.REPLANNED if values else "",
         windows={window.uid: values} if values else {},
@@ -106,7 +113,7 @@ def moved(
 def cancelled(now: dt.datetime, window: Window) -> Plan:
     """What takes a planned closure back; one that has begun ends now."""
     if window.starts_at > now:
-        return Plan(action=Change.Action.CANCELLED, windows={window.uid: {"cancelled_at": now}})
+        return Plan(action=Change.Action.CANCELLED, windows={window.uid: taken_back(window, now)})
     return Plan(action=Change.Action.CANCELLED, windows=_ended([window], now))
 
 
@@ -137,10 +144,17 @@ def current(before: Snapshot, now: dt.datetime, uid: str) -> Window:
     return window
 
 
+def taken_back(window: Window, now: dt.datetime) -> dict[str, Any]:
+    """What the row of a window that shall not be says."""
+    return {"cancelled_at": now, "sequence": window.sequence + 1}
+
+
 def _ended(windows: list[Window], now: dt.datetime) -> dict[str, dict[str, Any]]:
     # One that begins at this very moment has not been: a window ends after its start.
     return {
-        window.uid: {"ends_at": now} if window.starts_at < now else {"cancelled_at": now}
+        window.uid: {"ends_at": now, "sequence": window.sequence + 1}
+        if window.starts_at < now
+        else taken_back(window, now)
         for window in windows
     }
 
@@ -157,9 +171,12 @@ def _judged(
     words: Mapping[str, Words],
     *,
     begun: bool = False,
+    notice: dt.timedelta | None = None,
 ) -> dict[str, Words]:
     """The words as they are to be stored. Raises :class:`InvalidSettingError`."""
     errors = _wrong_times(now, starts_at, ends_at, begun)
+    if notice is not None and not dt.timedelta(0) <= notice <= FARTHEST:
+        errors["notice"] = [_("Between nothing and %(days)d days.") % {"days": FARTHEST.days}]
     cleaned: dict[str, dict[str, str]] = {code: {} for code in words}
     for code, texts in words.items():
         for name, text in (("title", texts.title), ("message", texts.message)):
@@ -217,7 +234,11 @@ def _row_of(window: Window, *, is_new: bool) -> dict[str, Any]:
         "ends_at": window.ends_at,
         "mode": window.mode.value,
         "keep_logins": window.keep_logins,
+        "notice": window.notice,
+        "sequence": window.sequence,
         "reason": window.reason,
+        "series_id": window.series or None,
+        "occurrence": window.occurrence,
         "cancelled_at": None,
         **(planned if is_new else {}),
         **_texts(window.words),

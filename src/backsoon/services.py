@@ -198,6 +198,7 @@ def schedule(
     mode: Mode = Mode.CLOSED,
     keep_logins: bool = False,
     words: Mapping[str, Words] | None = None,
+    notice: dt.timedelta | None = None,
     reason: str = "",
     origin: Origin = CODE,
     expected: Mark | None = None,
@@ -206,7 +207,9 @@ def schedule(
 
     Every process closes and opens at these seconds by its own clock; nobody has to run for that.
     *words* is what visitors are told, by language; the key ``""`` serves every other, and what is
-    empty is as in the settings. ``Outcome.windows`` holds the closure with its number.
+    empty is as in the settings. *notice* is how long before the start visitors are told, instead of
+    ``BACKSOON["NOTICE"]``; zero tells them nothing. ``Outcome.windows`` holds the closure with its
+    number.
 
     Raises :class:`InvalidSettingError` with sentences for ``starts_at``, ``ends_at``, ``title`` and
     ``message``; else as :func:`close_site`.
@@ -215,7 +218,7 @@ def schedule(
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
         return scheduled(
             now, starts_at, ends_at, mode=mode, keep_logins=keep_logins, words=words or {},
-            reason=reason, origin=origin,
+            notice=notice, reason=reason, origin=origin,
         )  # fmt: skip
 
     return _switch(plan, origin, reason, expected)
@@ -228,6 +231,7 @@ def reschedule(
     ends_at: dt.datetime | None = None,
     until_opened: bool = False,
     words: Mapping[str, Words] | None = None,
+    notice: dt.timedelta | None = None,
     reason: str = "",
     origin: Origin = CODE,
     expected: Mark | None = None,
@@ -242,7 +246,7 @@ def reschedule(
         window = current(before, now, uid)
         return moved(
             before, now, window, starts_at=starts_at, ends_at=ends_at, until_opened=until_opened,
-            words=words,
+            words=words, notice=notice,
         )  # fmt: skip
 
     return _switch(plan, origin, reason, expected)

@@ -20,7 +20,7 @@ from . import conf, environment, limits
 from .core.vocabulary import Mode
 from .definitions import Definition
 from .exceptions import NotMigratedError, OutdatedTablesError, StoreUnavailableError
-from .models import Maintenance, SystemSetting, Window
+from .models import Maintenance, Series, SystemSetting, Window
 from .snapshots import Entry, Mark, Snapshot, snapshot_of
 
 logger = logging.getLogger("backsoon")
@@ -313,7 +313,7 @@ def _missing_tables() -> set[str]:
         tables = connection.introspection.table_names()
     except Exception:  # noqa: BLE001  (whatever happens here, the database did not answer)
         return set()
-    return {Maintenance._meta.db_table, Window._meta.db_table} - set(tables)
+    return {Maintenance._meta.db_table, Series._meta.db_table} - set(tables)
 
 
 def utc_now() -> dt.datetime:

@@ -63,6 +63,18 @@ def upcoming(windows: Iterable[Window], now: dt.datetime) -> list[Window]:
     return sorted((w for w in windows if w.starts_at > now), key=lambda w: w.starts_at)
 
 
+def announced(windows: Iterable[Window], now: dt.datetime, notice: dt.timedelta) -> list[Window]:
+    """Those to come that visitors are told about by *now*, the next one first.
+
+    *notice* is how long before for those that do not say it themselves; zero tells of none.
+    """
+    return [
+        window
+        for window in upcoming(windows, now)
+        if window.starts_at - now <= (notice if window.notice is None else window.notice)
+    ]
+
+
 def clashing(
     windows: Iterable[Window], start: dt.datetime, end: dt.datetime | None
 ) -> list[Window]:

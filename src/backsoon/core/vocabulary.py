@@ -151,9 +151,17 @@ class Window:
     """How people call it."""
     words: Mapping[str, Words] = field(default_factory=lambda: MappingProxyType({}))
     """By language; the key ``""`` holds what serves every other language."""
+    notice: dt.timedelta | None = None
+    """How long before its start visitors are told; ``None`` where the settings say it."""
+    sequence: int = 0
+    """How often its plan was changed."""
+    series: str = ""
+    """Which series it belongs to; empty for none."""
+    occurrence: dt.datetime | None = None
+    """When it begins by the rule of its series, wherever it was moved since."""
 
     def __post_init__(self) -> None:
-        _keep_in_utc(self, "starts_at", "ends_at")
+        _keep_in_utc(self, "starts_at", "ends_at", "occurrence")
         if self.ends_at is not None and self.ends_at <= self.starts_at:
             raise ValueError("a window must end after it starts")
         if self.mode is Mode.OPEN:

@@ -2,6 +2,7 @@
 
 from .control import Maintenance
 from .history import Change, ChangeQuerySet
+from .series import Series
 from .settings import SettingType, SystemSetting
 from .window import Window, new_uid
 from .worker import Worker
@@ -10,6 +11,7 @@ __all__ = [
     "Change",
     "ChangeQuerySet",
     "Maintenance",
+    "Series",
     "SettingType",
     "SystemSetting",
     "Window",

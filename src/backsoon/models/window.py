@@ -9,7 +9,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from backsoon.core import vocabulary
-from backsoon.core.vocabulary import Mode, Words
+from backsoon.core.vocabulary import Mode
+
+from .terms import Terms, WindowMode
 
 
 def new_uid() -> str:
@@ -17,38 +19,40 @@ def new_uid() -> str:
     return uuid.uuid4().hex
 
 
-class Window(models.Model):
+class Window(Terms):
     """A planned closure. Rows stay when it is over: they are what the calendar shows."""
 
-    class WindowMode(models.TextChoices):
-        """What a window can do to the site."""
-
-        CLOSED = Mode.CLOSED.value, _("closed")
-        READ_ONLY = Mode.READ_ONLY.value, _("read-only")
+    WindowMode = WindowMode
 
     uid = models.CharField(max_length=32, unique=True, default=new_uid, editable=False)
     starts_at = models.DateTimeField(_("start"))
     ends_at = models.DateTimeField(
         _("end"), null=True, blank=True, help_text=_("Empty: until somebody opens.")
     )
-    mode = models.CharField(_("mode"), max_length=20, choices=WindowMode, default=WindowMode.CLOSED)
-    keep_logins = models.BooleanField(_("keep logins"), default=False)
-    title = models.CharField(_("title"), max_length=200, blank=True)
-    message = models.TextField(_("message"), blank=True)
-    translations = models.JSONField(
-        _("translations"),
-        default=dict,
-        blank=True,
-        help_text=_("Title and message in other languages, by language code."),
-    )
-    reason = models.TextField(_("reason"), blank=True)
     planned_start = models.DateTimeField(
         _("planned start"), help_text=_("As it was when the window began, or is now.")
     )
     planned_end = models.DateTimeField(_("planned end"), null=True, blank=True)
-    planned_by = models.CharField(_("planned by"), max_length=200, blank=True)
-    created_at = models.DateTimeField(_("planned on"))
     cancelled_at = models.DateTimeField(_("cancelled"), null=True, blank=True)
+    sequence = models.PositiveIntegerField(
+        _("sequence"), default=0, help_text=_("How often the plan was changed.")
+    )
+    series = models.ForeignKey(
+        "Series",
+        verbose_name=_("series"),
+        to_field="uid",
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,  # a database that went back may have lost the series
+        related_name="windows",
+    )
+    occurrence = models.DateTimeField(
+        _("occurrence"),
+        null=True,
+        blank=True,
+        help_text=_("When it begins by the rule of its series."),
+    )
 
     class Meta:
         verbose_name = _("planned closure")
@@ -80,13 +84,9 @@ class Window(models.Model):
             reason=self.reason,
             uid=self.uid,
             number=self.pk,
-            words=MappingProxyType(self._words()),
+            words=MappingProxyType(self.words()),
+            notice=self.notice,
+            sequence=self.sequence,
+            series=self.series_id or "",
+            occurrence=self.occurrence,
         )
-
-    def _words(self) -> dict[str, Words]:
-        words = {"": Words(self.title, self.message)}
-        given = self.translations if isinstance(self.translations, dict) else {}
-        for code, texts in given.items():
-            if isinstance(texts, dict):
-                words[code] = Words(str(texts.get("title", "")), str(texts.get("message", "")))
-        return words
