@@ -19,7 +19,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 
 from . import conf
 from .gate import gate
-from .http import answers, doorway, lookups, outage, sessions, strangers, streams
+from .http import answers, banners, doorway, lookups, outage, sessions, strangers, streams
 from .http.passage import Passage, give_pass_while_open, set_aside
 from .inflight import UNITS, release, release_after_thread, release_when_closed, take
 from .registrar import set_kind
@@ -61,9 +61,12 @@ class MaintenanceModeMiddleware:
         ended = True
         try:
             if view.is_open:
+                tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = self.get_response(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
+                if tells:
+                    banners.put_in(request, response, view)
             else:
                 response = self._answer_while_closed(request, view, unit)
             if response.streaming:
@@ -101,9 +104,12 @@ class MaintenanceModeMiddleware:
         ended = True
         try:
             if view.is_open:
+                tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = await self.get_response(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
+                if tells:
+                    banners.put_in(request, response, view)
             else:
                 response = await self._aanswer_while_closed(request, view, unit)
             if response.streaming:

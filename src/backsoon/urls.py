@@ -1,4 +1,4 @@
-"""Include at ``maintenance/``: the page and its status."""
+"""Include at ``maintenance/``: the page, its status, and the banner of closures to come."""
 
 from django.urls import path
 
@@ -8,4 +8,5 @@ app_name = "backsoon"
 urlpatterns = [
     path("", views.page, name="page"),
     path("status.json", views.status, name="status"),
+    path("notice/", views.notice, name="notice"),
 ]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse, HttpResponseRedirect
+from django.utils import translation
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 
 from .core.vocabulary import Mode
 from .gate import gate
-from .http import answers
+from .http import answers, banners
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -34,3 +37,32 @@ def page(request: HttpRequest) -> HttpResponse:
 def status(request: HttpRequest) -> HttpResponse:
     """The state for machines, as JSON."""
     return answers.status(gate.view())
+
+
+@login_not_required
+@require_safe
+def notice(request: HttpRequest) -> HttpResponse:
+    """What hangs on the board of a page that was left open, as HTML in ``?language=``.
+
+    The page asks with the ``key`` that the status told it, so each answer can be kept by caches.
+    """
+    view = gate.view()
+    language = _language_of(request)
+    response = HttpResponse(banners.banners_html(view, language))
+    response["Content-Language"] = language
+    # A process that has not heard of the change yet must not be believed for long.
+    is_asked_for = request.GET.get("key") == banners.board(view).key
+    response["Cache-Control"] = f"public, max-age={KEPT_SECONDS}" if is_asked_for else "no-store"
+    response["X-Robots-Tag"] = "noindex"
+    return response
+
+
+KEPT_SECONDS = 60
+"""How long caches may keep what hangs on the board under its key."""
+
+
+def _language_of(request: HttpRequest) -> str:
+    try:
+        return translation.get_supported_language_variant(request.GET.get("language", ""))
+    except LookupError:
+        return translation.get_language() or settings.LANGUAGE_CODE

@@ -225,6 +225,7 @@ def test_the_status_tells_machines() -> None:
         "late": False,
         "next": None,
         "revision": 7,
+        "notice": None,
     }
 
 

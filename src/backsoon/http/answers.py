@@ -31,7 +31,7 @@ from backsoon.core.schedule import upcoming
 from backsoon.core.state import DEFAULT_RETRY_SECONDS, notice_of, retry_after
 from backsoon.gate import gate
 
-from . import asking, responses
+from . import asking, banners, responses
 from .asking import LONGEST_NEXT
 from .pages import fallback, prepare, shelf, texts
 from .routes import page_address, site_routes
@@ -153,6 +153,7 @@ def describe(view: View) -> dict[str, object]:
         "late": state.late,
         "next": _next_window(view),
         "revision": view.snapshot.mark.revision,
+        "notice": banners.board(view).key or None,
     }
 
 
