@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,8 +69,9 @@ def next_turn(
     """
     moments = []
     for window in upcoming(windows, now):
-        lead = notice if window.notice is None else window.notice
-        moments += [window.starts_at, window.starts_at - lead]
+        moments.append(window.starts_at)
+        with suppress(OverflowError):  # told since the beginning of the calendar
+            moments.append(window.starts_at - (notice if window.notice is None else window.notice))
     return min((moment for moment in moments if moment > now), default=None)
 
 
