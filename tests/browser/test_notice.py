@@ -171,7 +171,7 @@ def test_only_what_may_be_kept_is_put_back_to_the_same_user_and_can_be_discarded
     page.goto("/")
 
     def serve(user: str, now: int, closed: int = 0) -> None:
-        """Show the form to *user* at the moment *now* of a server that was last closed at *closed*."""
+        """Show the form to *user* at *now*, by a server that was last closed at *closed*."""
         moments = f'data-now="{now}" data-began="{closed or ""}" data-ended="{closed + 1}"'
         element = (
             f'<div hidden lang="en" data-backsoon-drafts data-user="{user}" {moments}'
