@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,8 +69,10 @@ def next_turn(
     moments = []
     for window in upcoming(windows, now):
         moments.append(window.starts_at)
-        with suppress(OverflowError):  # told since the beginning of the calendar
+        try:
             moments.append(window.starts_at - (notice if window.notice is None else window.notice))
+        except OverflowError:  # told since the beginning of the calendar
+            continue
     return min((moment for moment in moments if moment > now), default=None)
 
 
