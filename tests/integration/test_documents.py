@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
-from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 from unittest import mock
@@ -35,13 +34,6 @@ ALL = [STATUS, CALENDAR, FEED]
 HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)
 ATOM = "{http://www.w3.org/2005/Atom}"
-
-
-@pytest.fixture(autouse=True)
-def _anew() -> Iterator[None]:
-    documents.forget()
-    yield
-    documents.forget()
 
 
 @pytest.fixture
@@ -436,12 +428,34 @@ def test_without_the_database_the_last_version_is_sent_or_a_503(path: str, close
         assert get(path).content == good.content
 
 
-def test_whoever_comes_while_another_reads_does_not_wait() -> None:
-    assert documents._readers.enter()
-    try:
+@pytest.mark.parametrize("path", [CALENDAR, FEED])
+def test_whoever_comes_while_another_reads_takes_the_last_version(path: str) -> None:
+    with mock.patch.object(documents, "FRESH_SECONDS", 0.0):
+        assert documents._readers.enter()
+        try:
+            with mock.patch.object(documents, "FIRST_PATIENCE_SECONDS", 0.0):
+                assert get(path).status_code == 503
+        finally:
+            documents._readers.leave(fault=False)
+        first = get(path)
+        assert documents._readers.enter()
+        try:
+            assert get(path).content == first.content
+        finally:
+            documents._readers.leave(fault=False)
+
+
+def test_while_the_database_is_known_to_be_away_it_is_not_asked() -> None:
+    first = get(CALENDAR)
+    gone = mock.PropertyMock(return_value=False)
+    with (
+        mock.patch.object(type(gate), "store_is_reachable", gone),
+        mock.patch.object(documents, "FRESH_SECONDS", 0.0),
+        mock.patch.object(almanac, "read", side_effect=AssertionError),
+    ):
+        assert get(CALENDAR).content == first.content
+        documents.forget()
         assert get(CALENDAR).status_code == 503
-    finally:
-        documents._readers.leave(fault=False)
 
 
 def test_a_crowd_asks_the_database_once() -> None:

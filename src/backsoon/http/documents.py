@@ -63,6 +63,9 @@ RETRY_SECONDS = 30
 PAUSE_SECONDS = 2.0
 """How long nobody reads after a reading that failed or hung."""
 
+FIRST_PATIENCE_SECONDS = 0.25
+"""How long the first ones of a process wait for whoever reads."""
+
 LONGEST_QUERY = 200
 """Characters of a query that is looked at for a language."""
 
@@ -165,9 +168,14 @@ def answer_to(visit: Visit, view: View) -> Answer:
 
 
 def is_due(path: str, view: View) -> bool:
-    """Whether a document at *path* (``path_info``) needs rows that have to be read first."""
+    """Whether a document at *path* (``path_info``) needs rows that can be read and have to be."""
     routes = site_routes()
-    return (path in routes.calendar or path in routes.feed) and not _is_fresh(_reading, view)
+    return (
+        (path in routes.calendar or path in routes.feed)
+        and not _is_fresh(_reading, view)
+        and gate.store_is_reachable
+        and not _readers.is_shut()
+    )
 
 
 def renew(view: View) -> None:
@@ -177,7 +185,11 @@ def renew(view: View) -> None:
     database has nothing to say.
     """
     global _reading
-    if _is_fresh(_reading, view) or not gate.store_is_reachable or not _readers.enter():
+    # Whoever finds another one reading takes what there is; if there is nothing, a moment's wait.
+    if not _readers.enter(FIRST_PATIENCE_SECONDS if _reading is None else 0.0):
+        return
+    if _is_fresh(_reading, view):
+        _readers.leave(fault=False)
         return
     fault = True
     try:
