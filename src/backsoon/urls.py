@@ -1,4 +1,4 @@
-"""Include at ``maintenance/``: the page, its status, and the banner of closures to come."""
+"""Include at ``maintenance/``: the page, the banner of closures to come, and documents."""
 
 from django.urls import path
 
@@ -7,6 +7,8 @@ from . import views
 app_name = "backsoon"
 urlpatterns = [
     path("", views.page, name="page"),
-    path("status.json", views.status, name="status"),
+    path("status.json", views.document, name="status"),
+    path("calendar.ics", views.document, name="calendar"),
+    path("feed.atom", views.document, name="feed"),
     path("notice/", views.notice, name="notice"),
 ]

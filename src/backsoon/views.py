@@ -1,4 +1,4 @@
-"""The addresses of the page itself.
+"""The addresses of the page itself, and of the documents beside it.
 
 While the site is closed the middleware answers them before Django looks for a view; these answer
 while it is open, and in projects that have not installed the middleware yet.
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.db.transaction import non_atomic_requests
 from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import translation
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from .core.vocabulary import Mode
 from .gate import gate
-from .http import answers, banners
+from .http import answers, banners, documents
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -33,10 +35,12 @@ def page(request: HttpRequest) -> HttpResponse:
     return answers.page(request, view)
 
 
+@csrf_exempt  # who sends a form here is told that it is of no use, not that a token is missing
 @login_not_required
-def status(request: HttpRequest) -> HttpResponse:
-    """The state for machines, as JSON."""
-    return answers.status(gate.view())
+@non_atomic_requests  # with ATOMIC_REQUESTS a database that is away would be an error of the view
+def document(request: HttpRequest) -> HttpResponse:
+    """The state, the planned closures or what happened to them, for machines."""
+    return documents.respond(request, answers.visit_of(request), gate.view())
 
 
 @login_not_required

@@ -70,9 +70,9 @@ def is_door(method: str, path: str) -> bool:
 
 
 def is_own_page(request: HttpRequest) -> bool:
-    """Whether the maintenance page itself is asked for, or its status."""
+    """Whether the maintenance page itself is asked for, or a document beside it."""
     routes = site_routes()
-    return request.path_info in routes.page or request.path_info in routes.status
+    return request.path_info in routes.page or request.path_info in routes.documents
 
 
 def leads_to_open_view(request: HttpRequest) -> bool:

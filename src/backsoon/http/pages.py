@@ -178,6 +178,8 @@ def page_context(snapshot: Snapshot, state: State, language: str) -> dict[str, A
         "revision": snapshot.mark.revision,
         # A refused change in read-only mode is not waiting for anything: no polling there.
         "status_url": "" if read_only else routes.reversed_or_empty("backsoon:status"),
+        "calendar_url": routes.reversed_or_empty("backsoon:calendar"),
+        "feed_url": routes.reversed_or_empty("backsoon:feed"),
         "login_url": routes.login_url() if settings.show_login_link else "",
         "login_refused": False,
         "preview": False,

@@ -55,7 +55,7 @@ def is_refused_at_once(view: View, path: str, cookies: str) -> bool:
     if view.state.mode is not Mode.CLOSED:
         return False
     routes = site_routes()
-    return path in routes.page or path in routes.status or is_stranger(path, cookies)
+    return path in routes.page or path in routes.documents or is_stranger(path, cookies)
 
 
 def is_stranger(path: str, cookies: str) -> bool:
@@ -86,7 +86,7 @@ def beginnings() -> frozenset[str] | None:
         return None
     routes = site_routes()
     patterns = (*settings.exempt, *routes.doors, *routes.files)
-    paths = {*(pattern.path for pattern in patterns), *routes.page, *routes.status}
+    paths = {*(pattern.path for pattern in patterns), *routes.page, *routes.documents}
     if not all(path.startswith("/") for path in paths):
         return None
     if any(not pattern.exact and not pattern.path.strip("/") for pattern in patterns):
