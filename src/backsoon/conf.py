@@ -67,6 +67,9 @@ class Settings:
     open_when_overdue: bool = False
     notice: float = 24 * 3600.0
     """Seconds before a planned closure; 0 for no notice."""
+    tell_me: bool = False
+    tell_me_most: int = 10_000
+    """Addresses at a time."""
 
 
 class _Wrong(Exception):
@@ -288,6 +291,8 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "MAX_CLOSURE": _length("no limit"),
     "OPEN_WHEN_OVERDUE": _flag,
     "NOTICE": _length("no notice"),
+    "TELL_ME": _flag,
+    "TELL_ME_MOST": _count,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import brakes, conf, environment, lastknown, services, store
+from . import brakes, conf, environment, lastknown, services, store, subscribers
 from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
@@ -38,6 +38,9 @@ PATIENCE_SECONDS = 1.0
 
 FULL_READING_SECONDS = 10.0
 """How often everything is read again, so that rows changed behind our back are noticed."""
+
+FIRST_TIDY_SECONDS, TIDY_SECONDS = 60.0, 3600.0
+"""When a process looks for what has been kept long enough, and how often."""
 
 SLACK_SECONDS = 1.0
 """How much later than its interval a reading may come before the database counts as hung."""
@@ -106,6 +109,7 @@ class Keeper:
         """The closure, and its longest time, about which somebody has raised the alarm."""
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
+        self._tidy_at = since_boot() + FIRST_TIDY_SECONDS
 
     @property
     def reaches_the_store(self) -> bool:
@@ -134,6 +138,7 @@ class Keeper:
                 with self._reading:
                     self._read()
                 self.registrar.report(self._holder.stance())
+            self._tidy()
             self._look_for_overdue()
         except NotMigratedError:
             self._found_no_tables()
@@ -261,6 +266,17 @@ class Keeper:
                 logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
         else:
             self._alarmed, self._unalarmed = (known.mark.epoch, overdue_at), ""
+
+    def _tidy(self) -> None:
+        """From time to time, see to it that no visitor's address is kept for longer than said."""
+        now = since_boot()
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + TIDY_SECONDS
+        try:
+            subscribers.purge(store.utc_now())
+        except BacksoonError as error:
+            logger.debug("Backsoon: old addresses of visitors stay for now: %s", type(error))
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""

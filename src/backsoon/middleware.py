@@ -19,7 +19,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 
 from . import conf
 from .gate import gate
-from .http import answers, doorway, lookups, outage, sessions, strangers, streams
+from .http import answers, doorway, lookups, outage, sessions, strangers, streams, tell_me
 from .http.passage import Passage, give_pass_while_open, set_aside
 from .inflight import UNITS, release, release_after_thread, release_when_closed, take
 from .registrar import set_kind
@@ -81,6 +81,8 @@ class MaintenanceModeMiddleware:
         if strangers.sent(request, view):
             return answers.refusal(request, view)
         set_aside(unit, view)
+        if tell_me.is_asked(request):
+            return tell_me.answer(request, view)
         passage = Passage.enter(request, view, lookups.token_user(request), unit)
         if passage is None:
             return answers.refusal(request, view)
@@ -127,6 +129,8 @@ class MaintenanceModeMiddleware:
         if strangers.sent(request, view):
             return answers.refusal(request, view)
         set_aside(unit, view)
+        if tell_me.is_asked(request):
+            return await tell_me.aanswer(request, view)
         passage = Passage.enter(request, view, await lookups.atoken_user(request), unit)
         if passage is None:
             return answers.refusal(request, view)

@@ -8,4 +8,5 @@ app_name = "backsoon"
 urlpatterns = [
     path("", views.page, name="page"),
     path("status.json", views.status, name="status"),
+    path("tell-me/", views.tell_me, name="tell-me"),
 ]

@@ -33,7 +33,7 @@ from backsoon.gate import gate
 
 from . import asking, responses
 from .asking import LONGEST_NEXT
-from .pages import fallback, prepare, shelf, texts
+from .pages import Page, fallback, prepare, shelf, texts
 from .routes import page_address, site_routes
 
 if TYPE_CHECKING:
@@ -264,9 +264,14 @@ def _wait(state: State) -> str:
 
 def _model_of_page(view: View, wish: asking.Wish, prefix: str, login_refused: bool) -> HttpResponse:
     prepared = shelf.page(view, wish.language, login_refused=login_refused, prefix=prefix)
+    return _with_headers(html(prepared, wish, HTTPStatus.SERVICE_UNAVAILABLE), view.state)
+
+
+def html(prepared: Page, wish: asking.Wish, status: HTTPStatus) -> HttpResponse:
+    """*prepared* as this client can read it. How long it holds is for the caller to say."""
     response = HttpResponse(
         prepared.compressed if wish.gzip else prepared.body,
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        status=status,
         content_type="text/html; charset=utf-8",
     )
     if wish.gzip:
@@ -276,7 +281,7 @@ def _model_of_page(view: View, wish: asking.Wish, prefix: str, login_refused: bo
     response["X-Content-Type-Options"] = "nosniff"
     response["Referrer-Policy"] = "same-origin"
     patch_vary_headers(response, ("Accept-Encoding", "Accept-Language", "Cookie", "Accept"))
-    return _with_headers(response, view.state)
+    return response
 
 
 def _model_of_problem(
