@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 import re
@@ -12,12 +13,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core import mail
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import OperationalError, connection
-from django.test import Client, override_settings
+from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 
-from backsoon import inflight, store, subscribers
+from backsoon import guard, inflight, store, subscribers
 from backsoon.gate import Gate, gate
 from backsoon.http import pages, tell_me
 from backsoon.keeper import Keeper
@@ -516,3 +520,54 @@ def test_the_watcher_sees_to_that_a_minute_after_the_start_and_then_each_hour(
 def test_a_row_does_not_show_its_address() -> None:
     subscribers.subscribe(ADDRESS, "en", NOW)
     assert "ada" not in repr(Subscriber.objects.get())
+
+
+# -- Behind the guard, and beside others who write ---------------------------------------------
+
+
+@pytest.mark.usefixtures("closed")
+def test_the_guard_lets_the_form_by_and_refuses_the_page_itself(visitor: Visitor) -> None:
+    reached: list[str] = []
+    said: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> Any:
+        reached.append(environ["PATH_INFO"])
+        return WSGIHandler()(environ, start_response)
+
+    async def asgi_application(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["path"])
+        await ASGIHandler()(scope, receive, send)
+
+    if visitor.kind == "wsgi":
+        guarded: Any = guard.wsgi(application)
+        for method, path in (("GET", "/maintenance/"), ("POST", URL)):
+            body = urlencode({"email": ADDRESS})
+            request = RequestFactory().generic(method, path, body, FORM)
+            answer = guarded(request.environ, lambda status, headers: said.append(status))
+            assert b"".join(answer)
+            getattr(answer, "close", list)()
+        assert said == ["503 Service Unavailable", "200 OK"]
+    else:
+        said.extend(async_to_sync(ask_asgi)(guard.asgi(asgi_application)))
+        assert said == [503, 200]
+    assert reached == [URL]
+    assert noted() == [ADDRESS]
+    assert not inflight.APART
+
+
+async def ask_asgi(application: Any) -> list[int]:
+    said: list[int] = []
+    for method, path in (("GET", "/maintenance/"), ("POST", URL)):
+        body = urlencode({"email": ADDRESS}).encode()
+        scope = AsyncRequestFactory().generic(method, path, body, FORM).scope
+        messages = [{"type": "http.request", "body": body}]
+
+        async def receive(messages: list[Any] = messages) -> Any:
+            return messages.pop() if messages else await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            if "status" in message:
+                said.append(message["status"])
+
+        await application(scope, receive, send)
+    return said
