@@ -42,6 +42,9 @@ FULL_READING_SECONDS = 10.0
 FIRST_TIDY_SECONDS, TIDY_SECONDS = 60.0, 3600.0
 """When a process looks for what has been kept long enough, and how often."""
 
+SERIES_SECONDS = 3600.0
+"""How often it is seen to that series of closures go on."""
+
 SLACK_SECONDS = 1.0
 """How much later than its interval a reading may come before the database counts as hung."""
 
@@ -110,6 +113,7 @@ class Keeper:
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
         self._tidy_at = since_boot() + FIRST_TIDY_SECONDS
+        self._series_seen_at = lease.NEVER
 
     @property
     def reaches_the_store(self) -> bool:
@@ -140,6 +144,7 @@ class Keeper:
                 self.registrar.report(self._holder.stance())
             self._tidy()
             self._look_for_overdue()
+            self._look_for_series()
         except NotMigratedError:
             self._found_no_tables()
         except StoreUnavailableError as error:
@@ -277,6 +282,16 @@ class Keeper:
             subscribers.purge(store.utc_now())
         except BacksoonError as error:
             logger.debug("Backsoon: old addresses of visitors stay for now: %s", type(error))
+
+    def _look_for_series(self) -> None:
+        """See to it that closures which come again are planned long before they come."""
+        if since_boot() - self._series_seen_at < SERIES_SECONDS or self._brake is not None:
+            return
+        self._series_seen_at = since_boot()
+        try:
+            services.continue_series()
+        except BacksoonError as error:
+            logger.warning("Backsoon: the next closures of a series cannot be planned: %s", error)
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""
