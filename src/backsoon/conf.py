@@ -68,6 +68,9 @@ class Settings:
     notice: float = 24 * 3600.0
     """Seconds before a planned closure; 0 for no notice."""
     notice_banner: bool = False
+    tell_me: bool = False
+    tell_me_most: int = 10_000
+    """Addresses at a time."""
 
 
 class _Wrong(Exception):
@@ -290,6 +293,8 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "OPEN_WHEN_OVERDUE": _flag,
     "NOTICE": _length("no notice"),
     "NOTICE_BANNER": _flag,
+    "TELL_ME": _flag,
+    "TELL_ME_MOST": _count,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

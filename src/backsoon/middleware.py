@@ -29,6 +29,7 @@ from .http import (
     sessions,
     strangers,
     streams,
+    tell_me,
 )
 from .http.passage import Passage, give_pass_while_open, set_aside
 from .inflight import UNITS, release, release_after_thread, release_when_closed, take
@@ -94,6 +95,8 @@ class MaintenanceModeMiddleware:
         if strangers.sent(request, view):
             return self._refuse(request, view)
         set_aside(unit, view)
+        if tell_me.is_asked(request):
+            return tell_me.answer(request, view)
         passage = Passage.enter(request, view, lookups.token_user(request), unit)
         if passage is None:
             return self._refuse(request, view)
@@ -143,6 +146,8 @@ class MaintenanceModeMiddleware:
         if strangers.sent(request, view):
             return await self._arefuse(request, view)
         set_aside(unit, view)
+        if tell_me.is_asked(request):
+            return await tell_me.aanswer(request, view)
         passage = Passage.enter(request, view, await lookups.atoken_user(request), unit)
         if passage is None:
             return await self._arefuse(request, view)

@@ -1,4 +1,4 @@
-"""Include at ``maintenance/``: the page, the banner of closures to come, and documents."""
+"""Include at ``maintenance/``: the page and what belongs to it."""
 
 from django.urls import path
 
@@ -11,4 +11,5 @@ urlpatterns = [
     path("calendar.ics", views.document, name="calendar"),
     path("feed.atom", views.document, name="feed"),
     path("notice/", views.notice, name="notice"),
+    path("tell-me/", views.tell_me, name="tell-me"),
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db.transaction import non_atomic_requests
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.utils import translation
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -19,7 +19,8 @@ from django.views.decorators.http import require_safe
 
 from .core.vocabulary import Mode
 from .gate import gate
-from .http import answers, banners, documents
+from .http import answers, banners, documents, routes
+from .http import tell_me as form
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -41,6 +42,17 @@ def page(request: HttpRequest) -> HttpResponse:
 def document(request: HttpRequest) -> HttpResponse:
     """The state, the planned closures or what happened to them, for machines."""
     return documents.respond(request, answers.visit_of(request), gate.view())
+
+
+@csrf_exempt  # the page is one for all, and nobody is logged in: see backsoon.http.tell_me
+@login_not_required
+@never_cache
+@non_atomic_requests
+def tell_me(request: HttpRequest) -> HttpResponse:
+    """What the form on the page is sent to. Not there unless the settings ask for the form."""
+    if request.path_info not in routes.tell_me_paths():
+        raise Http404
+    return form.answer(request, gate.view())
 
 
 @login_not_required

@@ -31,7 +31,7 @@ from backsoon.core.state import DEFAULT_RETRY_SECONDS, notice_of, retry_after
 
 from . import asking, documents, responses
 from .asking import LONGEST_NEXT
-from .pages import fallback, prepare, shelf, texts
+from .pages import Page, fallback, prepare, shelf, texts
 from .prepared import Answer, Prepared, Visit
 from .publications import describe
 from .routes import page_address, site_routes
@@ -203,9 +203,14 @@ def _wait(state: State) -> str:
 
 def _model_of_page(view: View, wish: asking.Wish, prefix: str, login_refused: bool) -> HttpResponse:
     prepared = shelf.page(view, wish.language, login_refused=login_refused, prefix=prefix)
+    return _with_headers(html(prepared, wish, HTTPStatus.SERVICE_UNAVAILABLE), view.state)
+
+
+def html(prepared: Page, wish: asking.Wish, status: HTTPStatus) -> HttpResponse:
+    """*prepared* as this client can read it. How long it holds is for the caller to say."""
     response = HttpResponse(
         prepared.compressed if wish.gzip else prepared.body,
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        status=status,
         content_type="text/html; charset=utf-8",
     )
     if wish.gzip:
@@ -215,7 +220,7 @@ def _model_of_page(view: View, wish: asking.Wish, prefix: str, login_refused: bo
     response["X-Content-Type-Options"] = "nosniff"
     response["Referrer-Policy"] = "same-origin"
     patch_vary_headers(response, ("Accept-Encoding", "Accept-Language", "Cookie", "Accept"))
-    return _with_headers(response, view.state)
+    return response
 
 
 def _model_of_problem(

@@ -196,6 +196,12 @@ def page_address(language: str, prefix: str) -> str:
         return iri_to_uri(reversed_or_empty("backsoon:page")) or ""
 
 
+@functools.cache
+def tell_me_paths() -> frozenset[str]:
+    """Where visitors leave their address to be told of the end; none unless the settings ask."""
+    return frozenset(_paths_of("backsoon:tell-me") if conf.current().tell_me else ())
+
+
 def reversed_or_empty(name: str) -> str:
     """The path of a named route in the active language, or ``""``."""
     try:
@@ -240,6 +246,7 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
         site_routes.cache_clear()
         has_open_views.cache_clear()
         page_address.cache_clear()
+        tell_me_paths.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="backsoon.routes")

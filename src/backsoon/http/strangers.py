@@ -24,7 +24,7 @@ from backsoon.core.vocabulary import Mode
 from backsoon.decorators import is_always_open
 
 from .passes import COOKIE
-from .routes import has_open_views, site_routes
+from .routes import has_open_views, site_routes, tell_me_paths
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -92,6 +92,7 @@ def beginnings() -> frozenset[str] | None:
     if any(not pattern.exact and not pattern.path.strip("/") for pattern in patterns):
         return None
     found = {_beginning(path[1:]) for path in paths} | _whitenoise_files()
+    found |= {_beginning(path[1:]) for path in tell_me_paths()}
     if has_open_views():
         found |= set(_open_views(get_resolver().url_patterns, [""]))
     known = frozenset(beginning for beginning in found if beginning is not None)

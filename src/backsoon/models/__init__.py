@@ -4,6 +4,7 @@ from .control import Maintenance
 from .history import Change, ChangeQuerySet
 from .series import Series
 from .settings import SettingType, SystemSetting
+from .subscriber import Subscriber
 from .window import Window, new_uid
 from .worker import Worker
 
@@ -13,6 +14,7 @@ __all__ = [
     "Maintenance",
     "Series",
     "SettingType",
+    "Subscriber",
     "SystemSetting",
     "Window",
     "Worker",
