@@ -16,7 +16,7 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import brakes, conf, environment, lastknown, services, store
+from . import brakes, conf, environment, lastknown, services, store, traffic
 from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
@@ -106,6 +106,7 @@ class Keeper:
         """The closure, and its longest time, about which somebody has raised the alarm."""
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
+        self._tally = traffic.Tally()
 
     @property
     def reaches_the_store(self) -> bool:
@@ -144,6 +145,7 @@ class Keeper:
             if self._reachable:
                 logger.exception("Backsoon: a reading failed.")
             self._lost(error)
+        self._count_traffic()
 
     def refresh(self) -> bool:
         """Read everything now, in the calling thread; false if another reading is under way.
@@ -164,8 +166,14 @@ class Keeper:
 
     def retire(self) -> None:
         """The process ends: let nobody by, and sign off if nothing runs any more."""
+        is_open = self._holder.stance().mode is Mode.OPEN
         self._holder.doubt()
-        self.registrar.retire()
+        try:
+            self._tally.look(self._holder.now(), is_open=is_open)
+            if self._reachable:
+                self._tally.flush()
+        finally:
+            self.registrar.retire()
 
     def _look(self) -> None:
         self.registrar.enroll()
@@ -261,6 +269,16 @@ class Keeper:
                 logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
         else:
             self._alarmed, self._unalarmed = (known.mark.epoch, overdue_at), ""
+
+    def _count_traffic(self) -> None:
+        """Take what was counted since the last look; store it from time to time.
+
+        Last of all, and not while somebody waits for this process: nothing is less urgent.
+        """
+        is_open = self._holder.stance().mode is Mode.OPEN
+        self._tally.look(self._holder.now(), is_open=is_open)
+        if self._reachable and not self.registrar.is_draining:
+            self._tally.flush_when_due()
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""
