@@ -22,7 +22,7 @@ from django.db.models import F, Q
 
 from . import conf, store
 from .clock import since_boot
-from .core.traffic import Observation, Week, fold
+from .core.traffic import Observation, Slot, Week, fold, next_time, quietest
 from .exceptions import StoreUnavailableError
 from .models import Traffic
 
@@ -189,6 +189,27 @@ def average_week(now: dt.datetime, zone: dt.tzinfo) -> Week:
     Raises :class:`StoreUnavailableError`.
     """
     return fold(observations(now), zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A quiet stretch of the week, and when it comes next."""
+
+    slot: Slot
+    starts_at: dt.datetime
+    """In UTC."""
+
+    @property
+    def ends_at(self) -> dt.datetime:
+        """In UTC."""
+        return self.starts_at + self.slot.length
+
+
+def suggestions(
+    week: Week, length: dt.timedelta, now: dt.datetime, zone: dt.tzinfo, count: int = 3
+) -> list[Suggestion]:
+    """The quietest stretches of *length*, and when each comes next after *now*."""
+    return [Suggestion(slot, next_time(slot, now, zone)) for slot in quietest(week, length, count)]
 
 
 def _rows() -> Any:

@@ -265,3 +265,10 @@ def next_time(slot: Slot, after: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
         if found >= after and found.astimezone(zone).replace(tzinfo=None) == moment:
             return found
     raise ValueError(f"no such time in {zone} in a month")  # no zone changes its clocks weekly
+
+
+def rounded(requests: float) -> int:
+    """An average as one tells it: two figures, as it is no more exact than that."""
+    if requests < 100:
+        return round(requests)
+    return int(round(requests, 1 - math.floor(math.log10(requests))))
