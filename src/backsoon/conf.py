@@ -71,6 +71,7 @@ class Settings:
     tell_me: bool = False
     tell_me_most: int = 10_000
     """Addresses at a time."""
+    count_traffic: bool = True
 
 
 class _Wrong(Exception):
@@ -295,6 +296,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "NOTICE_BANNER": _flag,
     "TELL_ME": _flag,
     "TELL_ME_MOST": _count,
+    "COUNT_TRAFFIC": _flag,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

@@ -5,6 +5,7 @@ from .history import Change, ChangeQuerySet
 from .series import Series
 from .settings import SettingType, SystemSetting
 from .subscriber import Subscriber
+from .traffic import Traffic
 from .window import Window, new_uid
 from .worker import Worker
 
@@ -16,6 +17,7 @@ __all__ = [
     "SettingType",
     "Subscriber",
     "SystemSetting",
+    "Traffic",
     "Window",
     "Worker",
     "new_uid",
