@@ -21,6 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from .core.checkup import Check, Kind, parse_check
 from .core.matching import Network, PathPattern, parse_network, parse_pattern
 
 SETTING = "BACKSOON"
@@ -67,6 +68,9 @@ class Settings:
     open_when_overdue: bool = False
     notice: float = 24 * 3600.0
     """Seconds before a planned closure; 0 for no notice."""
+    reopen_checks: tuple[Check, ...] = ()
+    reopen_timeout: float = 10.0
+    """Seconds that each of them may take."""
 
 
 class _Wrong(Exception):
@@ -259,6 +263,32 @@ def _exact_paths(value: Any) -> tuple[PathPattern, ...]:
     return tuple(PathPattern(pattern.path, exact=True) for pattern in _paths(value))
 
 
+def _checks(value: Any) -> tuple[Check, ...]:
+    if callable(value):
+        raise _Wrong(f"{value!r} is no list", "Put it into one, also if it is the only one.")
+    try:
+        checks = tuple(_check(item) for item in _items(value))
+    except ValueError as error:
+        raise _Wrong(
+            str(error),
+            "Give 'migrations', 'checks', addresses such as '/orders/', or 'module.function'.",
+        ) from error
+    for check in checks:
+        for alias in check.databases:
+            _alias(alias)
+    return checks
+
+
+def _check(item: Any) -> Check:
+    # Not imported here: a module that cannot be must not keep anybody from closing the site.
+    if callable(item):
+        name = f"{getattr(item, '__module__', '')}.{getattr(item, '__qualname__', item)}"
+        return Check(name, Kind.CALL, target=item)
+    if not isinstance(item, str):
+        raise ValueError(f"{item!r} is no check")
+    return parse_check(item)
+
+
 def _networks(value: Any) -> tuple[Network, ...]:
     try:
         return tuple(parse_network(item) for item in _items(value))
@@ -288,6 +318,8 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "MAX_CLOSURE": _length("no limit"),
     "OPEN_WHEN_OVERDUE": _flag,
     "NOTICE": _length("no notice"),
+    "REOPEN_CHECKS": _checks,
+    "REOPEN_TIMEOUT": _seconds,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from backsoon import conf
+from backsoon.core.checkup import Check, Kind, parse_check
 from backsoon.core.matching import PathPattern
 
 
@@ -94,6 +95,13 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("OPEN_WHEN_OVERDUE", True, True),
     ("NOTICE", dt.timedelta(days=3), 3 * 86400.0),
     ("NOTICE", 0, 0.0),
+    (
+        "REOPEN_CHECKS",
+        ["migrations:default", "/orders/", "shop.stock"],
+        tuple(map(parse_check, ["migrations:default", "/orders/", "shop.stock"])),
+    ),
+    ("REOPEN_CHECKS", [print], (Check("builtins.print", Kind.CALL, print),)),
+    ("REOPEN_TIMEOUT", 5, 5.0),
 ]
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -159,6 +167,12 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("MAX_CLOSURE", dt.timedelta(days=366), "out of range", "365 days"),
     ("OPEN_WHEN_OVERDUE", 1, "neither True nor False", "True or False"),
     ("NOTICE", "1 day", "no length of time", "seconds, or a timedelta"),
+    ("REOPEN_CHECKS", "/orders/", "a string, not a list", "comma"),
+    ("REOPEN_CHECKS", ["/orders/", "nonsense"], "'nonsense' is no check", "migrations"),
+    ("REOPEN_CHECKS", [3], "3 is no check", "addresses"),
+    ("REOPEN_CHECKS", print, "no list", "into one"),
+    ("REOPEN_CHECKS", ["migrations:nowhere"], "no database 'nowhere'", "default"),
+    ("REOPEN_TIMEOUT", 0, "number of seconds", "0.05"),
     ("NOTICE", -5, "out of range", "0 for no notice"),
 ]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backsoon import services, store
-from backsoon.exceptions import InvalidSettingError
+from backsoon.exceptions import ChecksFailedError, InvalidSettingError
 
-from . import planned, words
+from . import fitness, planned, words
 from .console import origin, plain_text, printable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare which."""
     planned.add_id(parser)
     parser.add_argument("--reason", type=plain_text, default="", help="Why, for the history.")
+    fitness.add_force(parser)
 
 
 def run(console: Console, options: Mapping[str, Any]) -> None:
@@ -32,8 +33,11 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
     window = planned.find(before, options["id"], FAILURE)
     try:
         outcome = services.cancel(
-            window.uid, reason=options["reason"] or "", origin=origin(), expected=before.mark
-        )
+            window.uid, reason=options["reason"] or "", origin=origin(), expected=before.mark,
+            force=options["force"],
+        )  # fmt: skip
+    except ChecksFailedError as error:
+        raise fitness.refuse(console, error, FAILURE) from None
     except InvalidSettingError as error:
         raise planned.as_usage_error(error, FAILURE) from None
     begun = window.starts_at <= now
