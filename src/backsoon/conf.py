@@ -71,6 +71,8 @@ class Settings:
     reopen_checks: tuple[Check, ...] = ()
     reopen_timeout: float = 10.0
     """Seconds that each of them may take."""
+    watch_minutes: int = 10
+    """How long the site is watched after it has opened; 0 for not at all."""
 
 
 class _Wrong(Exception):
@@ -289,6 +291,12 @@ def _check(item: Any) -> Check:
     return parse_check(item)
 
 
+def _minutes(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 24 * 60:
+        raise _Wrong(f"{value!r} is not a whole number of minutes", "Set it to between 0 and 1440.")
+    return value
+
+
 def _networks(value: Any) -> tuple[Network, ...]:
     try:
         return tuple(parse_network(item) for item in _items(value))
@@ -320,6 +328,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "NOTICE": _length("no notice"),
     "REOPEN_CHECKS": _checks,
     "REOPEN_TIMEOUT": _seconds,
+    "WATCH_MINUTES": _minutes,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

@@ -17,10 +17,11 @@ from typing import Protocol
 from django.db import connections
 
 from . import brakes, conf, environment, lastknown, services, store
+from .aftermath import Aftermath
 from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
-from .core.vocabulary import Brake, Mode
+from .core.vocabulary import Brake, Mode, State
 from .exceptions import (
     BacksoonError,
     NotMigratedError,
@@ -62,6 +63,10 @@ class Holder(Protocol):
 
     def install(self, snapshot: Snapshot, reading: Reading | None = None) -> object:
         """Know *snapshot* from now on."""
+
+    @property
+    def state(self) -> State:
+        """What is true by that, as far as it is known."""
 
     def renew(self, reading: Reading) -> None:
         """What is known is still true."""
@@ -106,6 +111,7 @@ class Keeper:
         """The closure, and its longest time, about which somebody has raised the alarm."""
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
+        self._aftermath = Aftermath()
 
     @property
     def reaches_the_store(self) -> bool:
@@ -144,6 +150,7 @@ class Keeper:
             if self._reachable:
                 logger.exception("Backsoon: a reading failed.")
             self._lost(error)
+        self._count()
 
     def refresh(self) -> bool:
         """Read everything now, in the calling thread; false if another reading is under way.
@@ -164,8 +171,11 @@ class Keeper:
 
     def retire(self) -> None:
         """The process ends: let nobody by, and sign off if nothing runs any more."""
-        self._holder.doubt()
-        self.registrar.retire()
+        try:
+            self._count(now_or_never=True)
+        finally:
+            self._holder.doubt()
+            self.registrar.retire()
 
     def _look(self) -> None:
         self.registrar.enroll()
@@ -261,6 +271,24 @@ class Keeper:
                 logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
         else:
             self._alarmed, self._unalarmed = (known.mark.epoch, overdue_at), ""
+
+    def _count(self, *, now_or_never: bool = False) -> None:
+        """Take what was counted, and store it from time to time: nothing is less urgent."""
+        known = self._holder.snapshot
+        if known is None:
+            return
+        now = self._holder.now()
+        try:
+            state = self._holder.state
+            self._aftermath.look(known, state, now)
+            if not self._reachable:
+                return
+            if now_or_never:
+                self._aftermath.flush()
+            elif not self.registrar.is_draining:
+                self._aftermath.flush_when_due(known, state, now)
+        except Exception:  # whatever it is, it must not stop the watch
+            logger.exception("Backsoon: counts could not be seen to.")
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""

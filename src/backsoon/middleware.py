@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 
-from . import conf, rehearsal
+from . import conf, rehearsal, tallies
 from .gate import gate
-from .http import answers, doorway, lookups, outage, sessions, strangers, streams
+from .http import answers, doorway, lookups, outage, refusals, sessions, strangers, streams
 from .http.backstage import STANDS_OPEN
 from .http.passage import Passage, give_pass_while_open, set_aside
 from .inflight import UNITS, release, release_after_thread, release_when_closed, take
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .gate import View
     from .http.backstage import Entrance
     from .inflight import Counted
+
+FAULT = 500
+"""From this status on an answer says that the server has failed (RFC 9110, 15.6)."""
 
 GetResponse = Callable[["HttpRequest"], Any]
 
@@ -52,8 +55,10 @@ class MaintenanceModeMiddleware:
             # Django asks whether process_view is a coroutine function, and wraps it if not.
             self.process_view = self._aprocess_view
         self.gate: Entrance = gate
+        self.answered, self.failed = tallies.answered, tallies.failed
         if rehearsal.is_set_up_here():
             self.gate = STANDS_OPEN  # for visitors of our own, in a stack that nobody serves
+            self.answered = self.failed = int
         else:
             set_kind("asgi" if self.is_async else "wsgi")
 
@@ -68,6 +73,9 @@ class MaintenanceModeMiddleware:
         try:
             if view.is_open:
                 response: HttpResponseBase = self.get_response(request)
+                self.answered()
+                if response.status_code >= FAULT:
+                    self.failed()
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
             else:
@@ -85,18 +93,23 @@ class MaintenanceModeMiddleware:
         self, request: HttpRequest, view: View, unit: Counted
     ) -> HttpResponseBase:
         if strangers.sent(request, view):
-            return answers.refusal(request, view)
+            return self._refused(request, view)
         set_aside(unit, view)
         passage = Passage.enter(request, view, lookups.token_user(request), unit)
         if passage is None:
-            return answers.refusal(request, view)
+            return self._refused(request, view)
         with doorway.place(passage) as free:
             if not free:
                 return doorway.no_place(request, passage)
             response: HttpResponseBase = self.get_response(request)
             if passage.unjudged and passage.needs_user(request, None):
                 passage.judge(request, None, lookups.session_user(request))
+            passage.count(request)
             return passage.leave(request, response)
+
+    def _refused(self, request: HttpRequest, view: View) -> HttpResponseBase:
+        refusals.count(request, view)
+        return answers.refusal(request, view)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         sessions.guard_user(request)
@@ -108,6 +121,9 @@ class MaintenanceModeMiddleware:
         try:
             if view.is_open:
                 response: HttpResponseBase = await self.get_response(request)
+                self.answered()
+                if response.status_code >= FAULT:
+                    self.failed()
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
             else:
@@ -131,17 +147,18 @@ class MaintenanceModeMiddleware:
         self, request: HttpRequest, view: View, unit: Counted
     ) -> HttpResponseBase:
         if strangers.sent(request, view):
-            return answers.refusal(request, view)
+            return self._refused(request, view)
         set_aside(unit, view)
         passage = Passage.enter(request, view, await lookups.atoken_user(request), unit)
         if passage is None:
-            return answers.refusal(request, view)
+            return self._refused(request, view)
         async with doorway.aplace(passage) as free:
             if not free:
                 return doorway.no_place(request, passage)
             response: HttpResponseBase = await self.get_response(request)
             if passage.unjudged and passage.needs_user(request, None):
                 passage.judge(request, None, await lookups.asession_user(request))
+            passage.count(request)
             if passage.leaves_without_query(request, response):
                 return passage.leave(request, response)
             return await sync_to_async(passage.leave)(request, response)

@@ -102,6 +102,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ),
     ("REOPEN_CHECKS", [print], (Check("builtins.print", Kind.CALL, print),)),
     ("REOPEN_TIMEOUT", 5, 5.0),
+    ("WATCH_MINUTES", 0, 0),
 ]
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -172,6 +173,7 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("REOPEN_CHECKS", [3], "3 is no check", "addresses"),
     ("REOPEN_CHECKS", print, "no list", "into one"),
     ("REOPEN_CHECKS", ["migrations:nowhere"], "no database 'nowhere'", "default"),
+    ("WATCH_MINUTES", 1.5, "whole number of minutes", "1440"),
     ("REOPEN_TIMEOUT", 0, "number of seconds", "0.05"),
     ("NOTICE", -5, "out of range", "0 for no notice"),
 ]

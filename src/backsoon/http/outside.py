@@ -24,7 +24,7 @@ from django.middleware.security import SecurityMiddleware
 
 from backsoon.gate import View, gate
 
-from . import answers, asking, strangers
+from . import answers, asking, refusals, strangers
 from .routes import below, site_routes
 
 logger = logging.getLogger("backsoon")
@@ -178,6 +178,7 @@ def _refusal(
         return None
     visit = answers.Visit(*visited, site.prefix, asking.remembered(asked))
     answer = answers.answer_to(visit, view)
+    refusals.count_visit(visit.method, visit.path_info, visit.wish, view)
     made = answer.prepared.outside
     ready: Ready | None = made.get(secure)
     if ready is None:
