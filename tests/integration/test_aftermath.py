@@ -86,15 +86,19 @@ def test_who_brings_a_pass_that_is_worth_nothing_is_counted_once(bob: User) -> N
     assert counted() == {"pages": 1}
 
 
+def _start(*args: Any) -> Any:
+    pass
+
+
 def test_the_guard_counts_as_the_middleware_does() -> None:
     environ = {
         "REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "testserver", "SERVER_PORT": "80",
         "wsgi.url_scheme": "http", "HTTP_HOST": "testserver",
     }  # fmt: skip
     with override_maintenance():
-        wsgi(dict(environ), lambda *args: None)
-        wsgi({**environ, "HTTP_ACCEPT": "application/json"}, lambda *args: None)
-        wsgi({**environ, "PATH_INFO": "/maintenance/"}, lambda *args: None)
+        wsgi(dict(environ), _start)
+        wsgi({**environ, "HTTP_ACCEPT": "application/json"}, _start)
+        wsgi({**environ, "PATH_INFO": "/maintenance/"}, _start)
     assert counted() == {"pages": 1, "programs": 1}
 
 

@@ -95,6 +95,7 @@ def links() -> dict[str, str]:
         "history_url": reversed_or_empty("admin:backsoon_change_changelist"),
         "progress_url": reversed_or_empty("backsoon_admin:progress"),
         "extend_url": reversed_or_empty("backsoon_admin:extend"),
+        "report_url": reversed_or_empty("backsoon_admin:report"),
     }
 
 
@@ -107,7 +108,7 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
     insider = allowed or administrator
     addresses = links()
     if not may_see_history(user):
-        addresses["history_url"] = ""
+        addresses["history_url"] = addresses["report_url"] = ""
     if not allowed:
         addresses["settings_url"] = ""
     if not insider:

@@ -18,6 +18,7 @@ from backsoon.management.maintenance import (
     move,
     off,
     on,
+    report,
     run,
     schedule,
     status,
@@ -45,6 +46,7 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "cancel": cancel,
     "workers": workers,
     "history": history,
+    "report": report,
     "explain": explain,
     "doctor": doctor,
 }
