@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 
-from backsoon import aftermath, reports, services
+from backsoon import aftermath, reports, services, store
 from backsoon.models import Change
 from backsoon.services import Origin
 from tests.integration.commands import failing_database, run
@@ -218,7 +218,7 @@ def test_without_the_database_the_page_says_so(
     client.force_login(root)
 
     def fail(**kwargs: Any) -> Any:
-        with failing_database(), reports.store.translated_errors():
+        with failing_database(), store.translated_errors():
             Change.objects.exists()
 
     monkeypatch.setattr(reports, "report_of", fail)

@@ -165,7 +165,10 @@ def _rows(report: dict[str, Any]) -> Iterator[Row]:
     yield Row(_("Planned end"), _time(planned["ends_at"]))
     number = report["extended"]
     if number:
-        yield Row(_("Extended"), ngettext("once", "%(number)d times", number) % {"number": number})
+        yield Row(
+            _("Extended"),
+            ngettext("%(number)d time", "%(number)d times", number) % {"number": number},
+        )
     if report["overdue"]:
         yield Row(_("Overdue"), _("yes, an alarm was raised"))
     refused = report["refused"]
