@@ -181,7 +181,7 @@ def shares(opened_at: dt.datetime) -> tuple[Share, Share]:
             closed = closed.filter(at__gt=last.at)
         before = closed.aggregate(requests=Sum("requests"), failures=Sum("failures"))
     return (
-        Share(before["requests"] or 0, before["failures"] or 0),
+        Share(int(before["requests"] or 0), int(before["failures"] or 0)),
         Share(after.requests, after.failures) if after is not None else Share(),
     )
 

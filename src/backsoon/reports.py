@@ -174,10 +174,12 @@ def _tallies(start: dt.datetime, end: dt.datetime) -> dict[str, Any]:
     closed = Q(kind=Tally.Kind.CLOSED)
     names = ("pages", "programs", "logins", "requests", "failures")
     sums = rows.filter(closed).aggregate(**{name: Sum(name) for name in names})
-    before = Share(sums["requests"] or 0, sums["failures"] or 0)
+    # PostgreSQL sums up to a decimal, which JSON does not know.
+    number = {name: int(sums[name] or 0) for name in names}
+    before = Share(number["requests"], number["failures"])
     opened = rows.filter(~closed).order_by("-at").first()
     after = Share(opened.requests, opened.failures) if opened else Share()
-    refused = {name: sums[name] or 0 for name in ("pages", "programs", "logins")}
+    refused = {name: number[name] for name in ("pages", "programs", "logins")}
     return {
         "refused": refused | {"all": sum(refused.values())},
         "watch": {
