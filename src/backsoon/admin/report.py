@@ -195,7 +195,8 @@ def _length(seconds: int) -> str:
     if seconds < 60:
         return ngettext("%(number)d second", "%(number)d seconds", seconds) % {"number": seconds}
     start = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-    return timesince(start, start + dt.timedelta(seconds=seconds))
+    # Django keeps number and unit together; in a figure they may stand below each other.
+    return timesince(start, start + dt.timedelta(seconds=seconds)).replace("\xa0", " ")
 
 
 def link_to(change: Change) -> Any:
