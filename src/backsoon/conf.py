@@ -21,6 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from .core.checkup import Check, Kind, parse_check
 from .core.matching import Network, PathPattern, parse_network, parse_pattern
 
 SETTING = "BACKSOON"
@@ -72,6 +73,11 @@ class Settings:
     tell_me_most: int = 10_000
     """Addresses at a time."""
     count_traffic: bool = True
+    reopen_checks: tuple[Check, ...] = ()
+    reopen_timeout: float = 10.0
+    """Seconds that each of them may take."""
+    watch_minutes: int = 10
+    """How long the site is watched after it has opened; 0 for not at all."""
 
 
 class _Wrong(Exception):
@@ -264,6 +270,38 @@ def _exact_paths(value: Any) -> tuple[PathPattern, ...]:
     return tuple(PathPattern(pattern.path, exact=True) for pattern in _paths(value))
 
 
+def _checks(value: Any) -> tuple[Check, ...]:
+    if callable(value):
+        raise _Wrong(f"{value!r} is no list", "Put it into one, also if it is the only one.")
+    try:
+        checks = tuple(_check(item) for item in _items(value))
+    except ValueError as error:
+        raise _Wrong(
+            str(error),
+            "Give 'migrations', 'checks', addresses such as '/orders/', or 'module.function'.",
+        ) from error
+    for check in checks:
+        for alias in check.databases:
+            _alias(alias)
+    return checks
+
+
+def _check(item: Any) -> Check:
+    # Not imported here: a module that cannot be must not keep anybody from closing the site.
+    if callable(item):
+        name = f"{getattr(item, '__module__', '')}.{getattr(item, '__qualname__', item)}"
+        return Check(name, Kind.CALL, target=item)
+    if not isinstance(item, str):
+        raise ValueError(f"{item!r} is no check")
+    return parse_check(item)
+
+
+def _minutes(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 24 * 60:
+        raise _Wrong(f"{value!r} is not a whole number of minutes", "Set it to between 0 and 1440.")
+    return value
+
+
 def _networks(value: Any) -> tuple[Network, ...]:
     try:
         return tuple(parse_network(item) for item in _items(value))
@@ -297,6 +335,9 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "TELL_ME": _flag,
     "TELL_ME_MOST": _count,
     "COUNT_TRAFFIC": _flag,
+    "REOPEN_CHECKS": _checks,
+    "REOPEN_TIMEOUT": _seconds,
+    "WATCH_MINUTES": _minutes,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .core.checkup import Checked, failed
+
 
 class BacksoonError(Exception):
     """Base of everything that Backsoon raises on purpose."""
@@ -67,3 +69,16 @@ class NotQuietError(BacksoonError):
     def __init__(self, message: str, progress: Any) -> None:
         super().__init__(message)
         self.progress = progress
+
+
+class ChecksFailedError(BacksoonError):
+    """The site was not opened, because ``BACKSOON["REOPEN_CHECKS"]`` speak against it.
+
+    ``results`` tells what came of every check, ``failed`` of those that failed
+    (:class:`backsoon.core.checkup.Checked`).
+    """
+
+    def __init__(self, message: str, results: Sequence[Checked]) -> None:
+        super().__init__(message)
+        self.results = tuple(results)
+        self.failed = failed(results)

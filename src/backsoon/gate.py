@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from . import environment, inflight, store, traffic, wakeups
+from . import environment, inflight, store, tallies, traffic, wakeups
 from .clock import since_boot
 from .core import lease
 from .core.state import braked, resolve_state
@@ -180,6 +180,11 @@ class Gate:
         view = self._view
         return None if view is None or _tells_nothing(view) else view.snapshot
 
+    @property
+    def state(self) -> State:
+        """What is true by what was read last; while nothing is known, nobody gets by."""
+        return (self._view or _UNKNOWN).state
+
     def now(self) -> dt.datetime:
         """The time of day by which the state is told: the database's, where it has a clock."""
         reading = self._reading or _TIMELESS
@@ -259,7 +264,9 @@ class Gate:
     def after_fork(self) -> None:
         """In a child process: the watcher stayed behind in the parent, and so did its locks."""
         inflight.clear()
-        traffic.take()  # what the parent counted, the parent stores
+        # What the parent counted, the parent stores.
+        tallies.clear()
+        traffic.take()
         self._begin()
 
     # -- Inside --------------------------------------------------------------------------------

@@ -17,10 +17,11 @@ from typing import Protocol
 from django.db import connections
 
 from . import brakes, conf, environment, lastknown, services, store, subscribers, traffic
+from .aftermath import Aftermath
 from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
-from .core.vocabulary import Brake, Mode
+from .core.vocabulary import Brake, Mode, State
 from .exceptions import (
     BacksoonError,
     NotMigratedError,
@@ -69,6 +70,10 @@ class Holder(Protocol):
     def install(self, snapshot: Snapshot, reading: Reading | None = None) -> object:
         """Know *snapshot* from now on."""
 
+    @property
+    def state(self) -> State:
+        """What is true by that, as far as it is known."""
+
     def renew(self, reading: Reading) -> None:
         """What is known is still true."""
 
@@ -115,6 +120,7 @@ class Keeper:
         self._tidy_at = since_boot() + FIRST_TIDY_SECONDS
         self._series_seen_at = lease.NEVER
         self._tally = traffic.Tally()
+        self._aftermath = Aftermath()
 
     @property
     def reaches_the_store(self) -> bool:
@@ -155,7 +161,7 @@ class Keeper:
             if self._reachable:
                 logger.exception("Backsoon: a reading failed.")
             self._lost(error)
-        self._count_traffic()
+        self._count()
 
     def refresh(self) -> bool:
         """Read everything now, in the calling thread; false if another reading is under way.
@@ -176,13 +182,10 @@ class Keeper:
 
     def retire(self) -> None:
         """The process ends: let nobody by, and sign off if nothing runs any more."""
-        is_open = self._holder.stance().mode is Mode.OPEN
-        self._holder.doubt()
         try:
-            self._tally.look(self._holder.now(), is_open=is_open)
-            if self._reachable:
-                self._tally.flush()
+            self._count(now_or_never=True)
         finally:
+            self._holder.doubt()
             self.registrar.retire()
 
     def _look(self) -> None:
@@ -301,15 +304,28 @@ class Keeper:
         except BacksoonError as error:
             logger.warning("Backsoon: the next closures of a series cannot be planned: %s", error)
 
-    def _count_traffic(self) -> None:
+    def _count(self, *, now_or_never: bool = False) -> None:
         """Take what was counted since the last look; store it from time to time.
 
         Last of all, and not while somebody waits for this process: nothing is less urgent.
         """
-        is_open = self._holder.stance().mode is Mode.OPEN
-        self._tally.look(self._holder.now(), is_open=is_open)
-        if self._reachable and not self.registrar.is_draining:
-            self._tally.flush_when_due()
+        try:
+            now, state = self._holder.now(), self._holder.state
+            self._tally.look(now, is_open=state.is_open)
+            known = self._holder.snapshot
+            if known is not None:
+                self._aftermath.look(known, state, now)
+            if not self._reachable:
+                return
+            if now_or_never:
+                self._tally.flush()
+                self._aftermath.flush()
+            elif not self.registrar.is_draining:
+                self._tally.flush_when_due()
+                if known is not None:
+                    self._aftermath.flush_when_due(known, state, now)
+        except Exception:  # whatever it is, it must not stop the watch
+            logger.exception("Backsoon: counts could not be seen to.")
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""

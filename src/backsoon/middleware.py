@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 
-from . import conf
+from . import conf, rehearsal
 from .gate import gate
 from .http import (
-    answers,
     banners,
     counting,
-    documents,
     doorway,
     lookups,
     outage,
+    refusals,
     sessions,
     strangers,
     streams,
     tell_me,
 )
+from .http.backstage import STANDS_OPEN
 from .http.passage import Passage, give_pass_while_open, set_aside
 from .inflight import UNITS, release, release_after_thread, release_when_closed, take
 from .registrar import set_kind
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from .gate import View
+    from .http.backstage import Entrance
     from .inflight import Counted
 
 GetResponse = Callable[["HttpRequest"], Any]
@@ -61,7 +62,13 @@ class MaintenanceModeMiddleware:
             markcoroutinefunction(self)
             # Django asks whether process_view is a coroutine function, and wraps it if not.
             self.process_view = self._aprocess_view
-        set_kind("asgi" if self.is_async else "wsgi")
+        self.gate: Entrance = gate
+        self.count = counting.answered
+        if rehearsal.is_set_up_here():
+            self.gate = STANDS_OPEN  # for visitors of our own, in a stack that nobody serves
+            self.count = counting.unnoticed
+        else:
+            set_kind("asgi" if self.is_async else "wsgi")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer *request*."""
@@ -69,13 +76,13 @@ class MaintenanceModeMiddleware:
             return self.__acall__(request)
         sessions.guard_user(request)
         unit = take(request)
-        view = gate.enter(unit)
+        view = self.gate.enter(unit)
         ended = True
         try:
             if view.is_open:
                 tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = self.get_response(request)
-                counting.count(request)
+                self.count(request, response)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
                 if tells:
@@ -95,33 +102,34 @@ class MaintenanceModeMiddleware:
         self, request: HttpRequest, view: View, unit: Counted
     ) -> HttpResponseBase:
         if strangers.sent(request, view):
-            return self._refuse(request, view)
+            return refusals.answer(request, view)
         set_aside(unit, view)
         if tell_me.is_asked(request):
             return tell_me.answer(request, view)
         passage = Passage.enter(request, view, lookups.token_user(request), unit)
         if passage is None:
-            return self._refuse(request, view)
+            return refusals.answer(request, view)
         with doorway.place(passage) as free:
             if not free:
                 return doorway.no_place(request, passage)
             response: HttpResponseBase = self.get_response(request)
             if passage.unjudged and passage.needs_user(request, None):
                 passage.judge(request, None, lookups.session_user(request))
+            passage.count(request)
             return passage.leave(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         sessions.guard_user(request)
-        if not gate.knows:
-            await sync_to_async(gate.view)()  # the first reading may take its time
+        if not self.gate.knows:
+            await sync_to_async(self.gate.view)()  # the first reading may take its time
         unit = take(request)
-        view = gate.enter(unit)
+        view = self.gate.enter(unit)
         ended = True
         try:
             if view.is_open:
                 tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = await self.get_response(request)
-                counting.count(request)
+                self.count(request, response)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
                 if tells:
@@ -147,34 +155,23 @@ class MaintenanceModeMiddleware:
         self, request: HttpRequest, view: View, unit: Counted
     ) -> HttpResponseBase:
         if strangers.sent(request, view):
-            return await self._arefuse(request, view)
+            return await refusals.aanswer(request, view)
         set_aside(unit, view)
         if tell_me.is_asked(request):
             return await tell_me.aanswer(request, view)
         passage = Passage.enter(request, view, await lookups.atoken_user(request), unit)
         if passage is None:
-            return await self._arefuse(request, view)
+            return await refusals.aanswer(request, view)
         async with doorway.aplace(passage) as free:
             if not free:
                 return doorway.no_place(request, passage)
             response: HttpResponseBase = await self.get_response(request)
             if passage.unjudged and passage.needs_user(request, None):
                 passage.judge(request, None, await lookups.asession_user(request))
+            passage.count(request)
             if passage.leaves_without_query(request, response):
                 return passage.leave(request, response)
             return await sync_to_async(passage.leave)(request, response)
-
-    @staticmethod
-    def _refuse(request: HttpRequest, view: View) -> HttpResponseBase:
-        if documents.is_due(request.path_info, view):
-            documents.renew(view)
-        return answers.refusal(request, view)
-
-    @staticmethod
-    async def _arefuse(request: HttpRequest, view: View) -> HttpResponseBase:
-        if documents.is_due(request.path_info, view):
-            await sync_to_async(documents.renew)(view)
-        return answers.refusal(request, view)
 
     def _process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any

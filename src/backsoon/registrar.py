@@ -38,6 +38,11 @@ def set_kind(kind: str) -> None:
     _kind = kind
 
 
+def serves_async() -> bool:
+    """Whether this process serves ASGI."""
+    return _kind == Worker.Kind.ASGI.value
+
+
 @dataclass(frozen=True, slots=True)
 class Stance:
     """What a process knows and does at one moment."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -35,6 +36,7 @@ from .editing import (
 )
 from .exceptions import ConflictError, InvalidSettingError, NoSuchWindowError
 from .models import Change, SystemSetting
+from .openings import check_reopening, cleared
 from .overdue import extended, raise_alarm, too_long
 from .plans import (
     amended,
@@ -66,6 +68,7 @@ __all__ = [
     "adopt_outside_change",
     "assume_dead",
     "cancel",
+    "check_reopening",
     "close_site",
     "continue_series",
     "current_state",
@@ -157,12 +160,19 @@ def open_site(
     keep_planned: bool = False,
     expected: Mark | None = None,
     wait: float | None = None,
+    force: bool = False,
+    checked: bool = True,
 ) -> Outcome:
     """Open the site. The expected end is forgotten: it belonged to the closure that ends. A planned
     closure that goes on ends now, and with *keep_planned* goes on; those to come stay.
 
     With *wait* it returns as soon as every worker knows, after so many seconds at most. Opening an
-    open site changes nothing. Raises as :func:`close_site`.
+    open site changes nothing. ``BACKSOON["REOPEN_CHECKS"]`` are run first, before anything is
+    written; with *force* it opens whatever comes of them, and the history says so. Not *checked*
+    is for what never went to work on the site, and takes its own closure back.
+
+    Raises :class:`ChecksFailedError` when the site stays closed because of them; else as
+    :func:`close_site`.
     """
     if wait is not None:
         require_no_transaction()
@@ -175,7 +185,8 @@ def open_site(
             plan_opening(plan, before, now, origin, reason)
         return plan
 
-    return quiet(_switch(plan, origin, reason, expected), wait, opened=True)
+    outcome = _switch(plan, origin, reason, expected, force=force, checked=checked)
+    return quiet(outcome, wait, opened=True)
 
 
 def record_run(
@@ -266,17 +277,23 @@ def reschedule(
 
 
 def cancel(
-    uid: str, *, reason: str = "", origin: Origin = CODE, expected: Mark | None = None
+    uid: str,
+    *,
+    reason: str = "",
+    origin: Origin = CODE,
+    expected: Mark | None = None,
+    force: bool = False,
 ) -> Outcome:
     """Take the planned closure *uid* back; one that has begun ends now.
 
-    Raises :class:`NoSuchWindowError` when it is over; else as :func:`close_site`.
+    If that opens the site, the checks are run as :func:`open_site` does, with *force* alike.
+    Raises :class:`NoSuchWindowError` when it is over; else as :func:`open_site`.
     """
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
         return cancelled(now, current(before, now, uid))
 
-    return _switch(plan, origin, reason, expected)
+    return _switch(plan, origin, reason, expected, force=force)
 
 
 def end_series(
@@ -351,7 +368,8 @@ def save_settings(
     once lose nothing: what only one of them changed is merged, and where both changed the same
     setting the second gets a :class:`ConflictError` with the values that are stored now.
 
-    Raises :class:`InvalidSettingError` with sentences by key, and
+    Raises :class:`InvalidSettingError` with sentences by key,
+    :class:`ChecksFailedError` where that would open the site and its checks speak against it, and
     :class:`StoreUnavailableError` when nothing was written.
     """
     before = store.load()
@@ -361,9 +379,13 @@ def save_settings(
         if theirs:
             raise settings_overtaken(theirs)
     cleaned = clean_entries(differing(before, entries))
-    now = store.utc_now()
-    plan = Plan(entries=differing(before, cleaned))
-    plan_switching(plan, before, now, origin, reason)
+
+    def make_plan(now: dt.datetime) -> Plan:
+        plan = Plan(entries=differing(before, cleaned))
+        plan_switching(plan, before, now, origin, reason)
+        return plan
+
+    plan, now = cleared(make_plan, before, force=False)
     return carry_out(plan, before, origin, reason, now, exclusive=base is not None)
 
 
@@ -494,21 +516,25 @@ def _switch(
     origin: Origin,
     reason: str,
     expected: Mark | None,
+    *,
+    force: bool = False,
+    checked: bool = True,
 ) -> Outcome:
     """Carry out a change of the switch.
 
     A caller who expects nothing means "whatever it is now": being overtaken is then no conflict
-    but a reason to look again, a few times.
+    but a reason to look again, a few times. What was checked was another closure, though.
     """
     for attempts_left in reversed(range(3)):
         before = store.load()
         if expected is not None and before.mark.epoch != expected.epoch:
             raise overtaken(before.mark.epoch)
-        now = store.utc_now()
+        plan, now = cleared(partial(make_plan, before), before, force=force, checked=checked)
         try:
-            return carry_out(make_plan(before, now), before, origin, reason, now)
+            return carry_out(plan, before, origin, reason, now)
         except ConflictError:
-            if expected is not None or not attempts_left:
+            outdated = "checks" in plan.remarks and not current_state().is_open
+            if expected is not None or outdated or not attempts_left:
                 raise
     raise AssertionError("the last attempt returns or raises")
 

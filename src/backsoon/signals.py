@@ -8,6 +8,10 @@
 noticed it first, with ``change`` (the row of the history), ``state`` (what was true until then) and
 ``opens`` (whether the site has opened for that reason). Receivers that fail are logged.
 
+``trouble_after_opening`` is sent once when more requests fail since the site opened than did before
+it was closed, in the process that noticed it first, with ``change`` (the row of the history),
+``before`` and ``after`` (:class:`backsoon.core.watch.Share`). Receivers that fail are logged.
+
 ``page_broken`` is sent when the page's template could not be rendered and the built-in page was
 served instead, with ``error`` (the exception).
 
@@ -18,5 +22,6 @@ from django.dispatch import Signal
 
 state_changed = Signal()
 closure_overdue = Signal()
+trouble_after_opening = Signal()
 page_broken = Signal()
 committed = Signal()

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from backsoon import conf
+from backsoon.core.checkup import Check, Kind, parse_check
 from backsoon.core.matching import PathPattern
 
 
@@ -98,6 +99,14 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("NOTICE_BANNER", True, True),
     ("TELL_ME", True, True),
     ("TELL_ME_MOST", 500, 500),
+    (
+        "REOPEN_CHECKS",
+        ["migrations:default", "/orders/", "shop.stock"],
+        tuple(map(parse_check, ["migrations:default", "/orders/", "shop.stock"])),
+    ),
+    ("REOPEN_CHECKS", [print], (Check("builtins.print", Kind.CALL, print),)),
+    ("REOPEN_TIMEOUT", 5, 5.0),
+    ("WATCH_MINUTES", 0, 0),
 ]
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -165,6 +174,13 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("COUNT_TRAFFIC", "no", "neither True nor False", "True or False"),
     ("NOTICE", "1 day", "no length of time", "seconds, or a timedelta"),
     ("NOTICE_BANNER", "yes", "neither True nor False", "True or False"),
+    ("REOPEN_CHECKS", "/orders/", "a string, not a list", "comma"),
+    ("REOPEN_CHECKS", ["/orders/", "nonsense"], "'nonsense' is no check", "migrations"),
+    ("REOPEN_CHECKS", [3], "3 is no check", "addresses"),
+    ("REOPEN_CHECKS", print, "no list", "into one"),
+    ("REOPEN_CHECKS", ["migrations:nowhere"], "no database 'nowhere'", "default"),
+    ("WATCH_MINUTES", 1.5, "whole number of minutes", "1440"),
+    ("REOPEN_TIMEOUT", 0, "number of seconds", "0.05"),
     ("NOTICE", -5, "out of range", "0 for no notice"),
     ("TELL_ME", "yes", "neither True nor False", "True or False"),
     ("TELL_ME_MOST", -1, "not a whole number from 0", "0, 1, 2"),

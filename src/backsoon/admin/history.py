@@ -18,11 +18,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backsoon import store
+from backsoon.core.checkup import checked_of
 from backsoon.core.vocabulary import Mode
 from backsoon.definitions import BY_KEY, languages, parse_moment
 from backsoon.models import Change, SettingType, Worker
 
-from . import times
+from . import report, times
 from .status import may_see_history
 
 if TYPE_CHECKING:
@@ -91,7 +92,16 @@ class HistoryAdmin(_ModelAdmin):
     )  # fmt: skip
     search_fields = ("actor_name", "reason")
     list_per_page = 50
-    fields = ("when_in_full", "who", "what", "from_where", "reason_in_full", "epoch", "comparison")
+    fields = (
+        "when_in_full",
+        "who",
+        "what",
+        "from_where",
+        "reason_in_full",
+        "epoch",
+        "comparison",
+        "report",
+    )
     readonly_fields = fields
     actions = None
     change_form_template = "backsoon/admin/change_detail.html"
@@ -168,6 +178,11 @@ class HistoryAdmin(_ModelAdmin):
     def from_where(self, change: Change) -> SafeString:
         """The channel in words."""
         return _labelled(_("From where"), change.get_channel_display())
+
+    @admin.display(description=gettext_lazy("Report"))
+    def report(self, change: Change) -> SafeString | str:
+        """Where to read what the closure was like that this change has ended."""
+        return report.link_to(change) or "–"
 
     @admin.display(description=gettext_lazy("Why"), ordering="reason")
     def reason_in_short(self, change: Change) -> SafeString | str:
@@ -255,6 +270,12 @@ def _moment(text: str) -> str:
         return text
 
 
+def _checks(records: object) -> str:
+    """Each check, and why it failed if it did."""
+    results = checked_of(records)
+    return "; ".join(f"{r.name}: {_('passed') if r.passed else r.why_not}" for r in results)
+
+
 def _label(place: str) -> str:
     special = {
         "mode": _("State"),
@@ -276,6 +297,13 @@ def _label(place: str) -> str:
         "message": _("Message"),
         "repeats": _("Repetition"),
         "windows": _("How many closures"),
+        "checks": _("Checks before opening"),
+        "forced": _("Opened anyway"),
+        "opened_at": _("Opened"),
+        "requests_before": _("Requests before"),
+        "failures_before": _("Failed before"),
+        "requests_after": _("Requests afterwards"),
+        "failures_after": _("Failed afterwards"),
     }
     if place in special:
         return special[place]
@@ -294,7 +322,9 @@ def _words(place: str, value: Any) -> str:
         return next((word for mode, word in modes.items() if mode == value), str(value))
     if place == "logins" and value == "ended":
         return _("ended")
-    if place in ("overdue_at", "starts_at", "ends_at"):
+    if place == "checks":
+        return _checks(value)
+    if place in ("overdue_at", "opened_at", "starts_at", "ends_at"):
         return _moment(str(value))
     if place == "how":
         return str(dict(Worker.Ending.choices).get(value, value))

@@ -21,9 +21,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from backsoon import definitions, inflight, services, store
+from backsoon.core.checkup import failed
 from backsoon.core.vocabulary import Mode
 from backsoon.definitions import DEFINITIONS, MESSAGE_LENGTH, Definition, from_row
-from backsoon.exceptions import ConflictError, InvalidSettingError, StoreUnavailableError
+from backsoon.exceptions import (
+    ChecksFailedError,
+    ConflictError,
+    InvalidSettingError,
+    StoreUnavailableError,
+)
 from backsoon.http.users import is_administrator, may_change
 from backsoon.models import Change, SettingType, SystemSetting
 from backsoon.services import Origin
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, QueryDict
     from django.http.response import HttpResponseBase
 
+    from backsoon.core.checkup import Checked
     from backsoon.services import Outcome
 
 NOT_STORED = 503
@@ -114,6 +121,9 @@ def _save(
             form.add_service_errors(error.errors)
         except ConflictError as error:
             status_code = _meet_others(form, error)
+        except ChecksFailedError as error:
+            status_code = IN_CONFLICT
+            form.add_error(None, f"{error} {_use_the_switch()}")
         except StoreUnavailableError:
             status_code = NOT_STORED
             form.add_error(None, _not_stored())
@@ -167,6 +177,10 @@ def _not_stored() -> str:
     )
 
 
+def _use_the_switch() -> str:
+    return _("Nothing was saved. To open all the same, use “Disable Maintenance” on the card.")
+
+
 def _settings_response(
     request: HttpRequest,
     form: SettingsForm,
@@ -215,7 +229,8 @@ def confirm_page(request: HttpRequest) -> HttpResponseBase:
     closing = wanted == "true"
     form = SwitchForm(request.POST, closing=closing)
     code = 200
-    if form.is_valid():
+    checks: tuple[Checked, ...] = ()
+    if form.is_valid() and not _is_half_hearted(request, form):
         try:
             outcome = _switch(request, form, closing=closing)
         except InvalidSettingError as error:
@@ -223,13 +238,25 @@ def confirm_page(request: HttpRequest) -> HttpResponseBase:
         except ConflictError as error:
             code = IN_CONFLICT
             form.add_error(None, _overtaken(error))
+        except ChecksFailedError as error:
+            code, checks = IN_CONFLICT, error.results
         except StoreUnavailableError:
             code = NOT_STORED
             form.add_error(None, _not_stored())
         else:
             messages.success(request, switched_message(outcome))
             return HttpResponseRedirect(_after_switch(request, outcome))
-    return _confirm_response(request, form, status.read(), closing=closing, status_code=code)
+    return _confirm_response(
+        request, form, status.read(), closing=closing, status_code=code, checks=checks
+    )
+
+
+def _is_half_hearted(request: HttpRequest, form: SwitchForm) -> bool:
+    """Whether somebody wants to open anyway and has not said so twice; told at the form."""
+    if "force" not in request.POST or "sure" in request.POST:
+        return False
+    form.add_error(None, _("To open though checks failed, tick the box above the button as well."))
+    return True
 
 
 def _after_switch(request: HttpRequest, outcome: Outcome) -> str:
@@ -245,7 +272,10 @@ def _switch(request: HttpRequest, form: SwitchForm, *, closing: bool) -> Outcome
     stand_aside(request)
     if not closing:
         return services.open_site(
-            origin=by_web(request), reason=values["reason"], expected=expected
+            origin=by_web(request),
+            reason=values["reason"],
+            expected=expected,
+            force="force" in request.POST,
         )
     ends_at = values["ends_at"]
     return services.close_site(
@@ -302,6 +332,7 @@ def _confirm_response(
     *,
     closing: bool | None = None,
     status_code: int = 200,
+    checks: Sequence[Checked] = (),
 ) -> TemplateResponse:
     if closing is None:
         closing = reading.state.is_open
@@ -313,6 +344,9 @@ def _confirm_response(
         "is_open": closing,  # this and the next: what the list of consequences asks for
         "run": reading.snapshot.policy.switch.run,
         "already": _is_done(reading, closing=closing),
+        "checks": checks,
+        "failed": len(failed(checks)),
+        "asks_twice": bool(checks) or "force" in request.POST,
         "locks_out": not is_administrator(request.user),
         "epoch": reading.snapshot.mark.epoch,
         "trouble": reading.trouble,

@@ -16,7 +16,8 @@ from django.db import connections, transaction
 from django.utils.connection import ConnectionDoesNotExist
 from django.utils.translation import gettext as _
 
-from backsoon import store
+from backsoon import conf, store
+from backsoon.aftermath import trouble
 from backsoon.core.schedule import upcoming
 from backsoon.core.state import resolve_state
 from backsoon.core.vocabulary import Mode
@@ -26,6 +27,7 @@ from backsoon.http.routes import reversed_or_empty
 from backsoon.http.users import is_administrator, may_change
 
 if TYPE_CHECKING:
+    from backsoon.aftermath import Trouble
     from backsoon.core.vocabulary import State, Window
     from backsoon.snapshots import Snapshot
 
@@ -93,6 +95,7 @@ def links() -> dict[str, str]:
         "history_url": reversed_or_empty("admin:backsoon_change_changelist"),
         "progress_url": reversed_or_empty("backsoon_admin:progress"),
         "extend_url": reversed_or_empty("backsoon_admin:extend"),
+        "report_url": reversed_or_empty("backsoon_admin:report"),
     }
 
 
@@ -105,7 +108,7 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
     insider = allowed or administrator
     addresses = links()
     if not may_see_history(user):
-        addresses["history_url"] = ""
+        addresses["history_url"] = addresses["report_url"] = ""
     if not allowed:
         addresses["settings_url"] = ""
     if not insider:
@@ -127,6 +130,7 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
         "overdue": state.overdue,
         "opens_when_overdue": switch.opens_when_overdue,
         "planned": _next_planned(reading.snapshot),
+        "fails": _trouble(reading) if insider else None,
         "epoch": reading.snapshot.mark.epoch,
         "open_at_end": switch.open_at_end and not is_open,
         "trouble": reading.trouble,
@@ -136,6 +140,17 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
         "locks_out": allowed and not administrator,
         "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
     }
+
+
+def _trouble(reading: Reading) -> Trouble | None:
+    """What the watch after the last opening has found, if it is bad."""
+    if reading.trouble or not conf.current().watch_minutes:
+        return None
+    try:
+        with savepoint():
+            return trouble(reading.snapshot, store.utc_now())
+    except StoreUnavailableError:
+        return None
 
 
 def _next_planned(snapshot: Snapshot) -> Window | None:

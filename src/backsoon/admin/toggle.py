@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from backsoon import services, store
 from backsoon.core.state import resolve_state
-from backsoon.exceptions import ConflictError, StoreUnavailableError
+from backsoon.exceptions import ChecksFailedError, ConflictError, StoreUnavailableError
 from backsoon.http.users import may_change
 from backsoon.models import Change
 from backsoon.services import Origin
@@ -50,6 +50,8 @@ class _Wish:
     """``None`` for the other state."""
     seen: Mark | None = None
     """The last switch that whoever asks knows of; ``None`` when they do not say."""
+    force: bool = False
+    """Whether to open though checks before opening fail."""
 
 
 class _BadBodyError(Exception):
@@ -78,7 +80,8 @@ _csrf_protect = decorator_from_middleware(_CsrfInJson)
 def toggle(request: HttpRequest) -> HttpResponseBase:
     """Switch. With ``{"enabled": true|false}`` to that state, without it to the other one.
 
-    With ``{"epoch": 42}`` only if nobody has switched since that number.
+    With ``{"epoch": 42}`` only if nobody has switched since that number; with ``{"force": true}``
+    it opens though checks before opening fail.
     """
     if request.method != "POST":
         response = _refusal(405, _("Use POST."))
@@ -104,6 +107,8 @@ def _checked_toggle(request: HttpRequest) -> HttpResponse:
         return _refusal(400, str(error))
     except ConflictError as error:
         return _refusal(409, str(error))
+    except ChecksFailedError as error:
+        return _refusal(409, str(error), checks=[result.record() for result in error.results])
     except StoreUnavailableError:
         return _refusal(503, _("The database did not answer. Nothing was changed."))
     return JsonResponse(
@@ -122,8 +127,9 @@ def _switch(wish: _Wish, origin: Origin) -> Outcome:
         found = store.load()
         wanted = resolve_state(found.policy, found.windows, store.utc_now()).is_open
         expected = expected or found.mark
-    switch = services.close_site if wanted else services.open_site
-    return switch(origin=origin, expected=expected)
+    if wanted:
+        return services.close_site(origin=origin, expected=expected)
+    return services.open_site(origin=origin, expected=expected, force=wish.force)
 
 
 def _wish(request: HttpRequest) -> _Wish:
@@ -157,17 +163,27 @@ def _is_json_in_disguise(request: HttpRequest) -> bool:
 def _wish_of_form(request: HttpRequest) -> _Wish:
     text, number = request.POST.get("enabled"), request.POST.get("epoch")
     seen = _mark(_whole(number)) if number is not None else None
+    force = _truth("force", request.POST.get("force", "false"))
     if text is None:
-        unknown = [n for n in [*request.POST, *request.FILES] if n not in (_TOKEN, "epoch")]
+        known = (_TOKEN, "epoch", "force")
+        unknown = [n for n in [*request.POST, *request.FILES] if n not in known]
         if unknown:
             # As with JSON: what was perhaps meant to close must not turn into "the other state".
             raise _unknown(unknown[0])
         if not request.POST and _holds_something(request):
             raise _BadBodyError(_("The body cannot be read."))
-        return _Wish(seen=seen)
+        return _Wish(seen=seen, force=force)
+    return _Wish(_truth("enabled", text), seen, force)
+
+
+def _truth(name: str, text: str) -> bool:
     if text not in ("true", "false"):
-        raise _BadBodyError(_("“enabled” must be true or false."))
-    return _Wish(text == "true", seen)
+        raise _not_a_truth(name)
+    return text == "true"
+
+
+def _not_a_truth(name: str) -> _BadBodyError:
+    return _BadBodyError(_("“%(name)s” must be true or false.") % {"name": name})
 
 
 def _holds_something(request: HttpRequest) -> bool:
@@ -181,19 +197,20 @@ def _holds_something(request: HttpRequest) -> bool:
 def _wish_of_json(body: Any) -> _Wish:
     if not isinstance(body, dict):
         raise _BadBodyError(_("The body must be a JSON object."))
-    unknown = [str(key) for key in body if key not in ("enabled", "epoch")]
+    unknown = [str(key) for key in body if key not in ("enabled", "epoch", "force")]
     if unknown:
         # A misspelt name must not turn "close" into "the other state".
         raise _unknown(unknown[0])
-    wanted = body.get("enabled")
-    if not isinstance(wanted, bool) and "enabled" in body:
-        raise _BadBodyError(_("“enabled” must be true or false."))
-    return _Wish(wanted, _mark(body["epoch"]) if "epoch" in body else None)
+    for name in ("enabled", "force"):
+        if name in body and not isinstance(body[name], bool):
+            raise _not_a_truth(name)
+    seen = _mark(body["epoch"]) if "epoch" in body else None
+    return _Wish(body.get("enabled"), seen, body.get("force", False))
 
 
 def _unknown(name: str) -> _BadBodyError:
     return _BadBodyError(
-        _("Only “enabled” and “epoch” can be given, not “%(name)s”.") % {"name": name[:50]}
+        _("Only “enabled”, “epoch” and “force” can be given, not “%(name)s”.") % {"name": name[:50]}
     )
 
 
@@ -219,5 +236,5 @@ def _origin(request: HttpRequest) -> Origin:
     return Origin(user=request.user, channel=channel)
 
 
-def _refusal(status: int, message: str) -> JsonResponse:
-    return JsonResponse({"success": False, "message": message}, status=status)
+def _refusal(status: int, message: str, **more: object) -> JsonResponse:
+    return JsonResponse({"success": False, "message": message, **more}, status=status)

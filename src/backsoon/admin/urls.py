@@ -14,6 +14,7 @@ from django.urls import path
 from .pages import confirm_page, settings_page
 from .preview import preview
 from .progress import extend, progress_data, progress_page
+from .report import report_json, report_page
 from .toggle import toggle
 from .traffic import quiet_hours_page
 
@@ -26,6 +27,8 @@ urlpatterns = [
     path("settings/progress/", admin.site.admin_view(progress_page), name="progress"),
     path("settings/progress.json", progress_data, name="progress_data"),
     path("settings/extend/", admin.site.admin_view(extend), name="extend"),
+    path("settings/report/", admin.site.admin_view(report_page), name="report"),
+    path("settings/report.json", admin.site.admin_view(report_json), name="report_json"),
     path("settings/preview/", admin.site.admin_view(preview), name="preview"),
     path("settings/quiet-hours/", admin.site.admin_view(quiet_hours_page), name="quiet_hours"),
 ]

@@ -1,9 +1,11 @@
-"""Which requests count as traffic: those that a closure would turn away.
+"""Counting what an open site has answered.
 
-That leaves out what goes to exempt addresses and views (health checks, the login, files, the status
-that pages poll), exempt networks, and whoever brings the pass of an administrator, valid or not:
-looking into it would cost more than the rest. Nobody else is told from anybody: no address, no
-path and no cookie is kept.
+All answers and those that failed, for the watch after an opening (:mod:`backsoon.tallies`). And as
+traffic (:mod:`backsoon.traffic`) those requests that a closure would turn away. That leaves out
+what goes to exempt addresses and views (health checks, the login, files, the status that pages
+poll), exempt networks, and whoever brings the pass of an administrator, valid or not: looking into
+it would cost more than the rest. Nobody else is told from anybody: no address, no path and no
+cookie is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.signals import setting_changed
 
-from backsoon import conf
+from backsoon import conf, tallies
 from backsoon.decorators import is_always_open
 from backsoon.traffic import arrive
 
@@ -24,8 +26,25 @@ from .routes import has_open_views, site_routes
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
 logger = logging.getLogger("backsoon")
+
+
+FAULT = 500
+"""From this status on an answer says that the server has failed (RFC 9110, 15.6)."""
+
+
+def answered(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Count that an open site has answered *request*."""
+    count(request)
+    tallies.answered()
+    if response.status_code >= FAULT:
+        tallies.failed()
+
+
+def unnoticed(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Count nothing: a visitor of our own was answered."""
 
 
 def _count_first(request: HttpRequest) -> None:

@@ -24,7 +24,7 @@ from django.middleware.security import SecurityMiddleware
 
 from backsoon.gate import View, gate
 
-from . import answers, asking, documents, strangers
+from . import answers, asking, documents, refusals, strangers
 from .prepared import Visit
 from .routes import below, site_routes
 
@@ -182,6 +182,7 @@ def _refusal(
     none_match = meta.get("HTTP_IF_NONE_MATCH") or ""
     visit = Visit(*visited, site.prefix, asking.remembered(asked), none_match)
     answer = answers.answer_to(visit, view)
+    refusals.count_visit(visit.method, visit.path_info, visit.wish, view)
     made = answer.prepared.outside
     ready: Ready | None = made.get(secure)
     if ready is None:

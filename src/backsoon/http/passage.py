@@ -21,7 +21,7 @@ from backsoon.core.vocabulary import Mode, UserKind
 from backsoon.exceptions import LoginRefusedError
 from backsoon.gate import gate
 
-from . import answers, banners, facts, injection, lookups, passes, sessions
+from . import answers, banners, facts, injection, lookups, passes, refusals, sessions
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -138,6 +138,11 @@ class Passage:
     def unjudged(self) -> bool:
         """Whether it came back without having reached a view: a 404, a middleware's answer."""
         return self.admitted is None and not self.refused
+
+    def count(self, request: HttpRequest) -> None:
+        """Count it, if it was turned away."""
+        if self.refused or self.admitted is None:
+            refusals.count(request, self.view, login=self.login_refused)
 
     def leave(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """What really goes out."""

@@ -5,6 +5,7 @@ from .history import Change, ChangeQuerySet
 from .series import Series
 from .settings import SettingType, SystemSetting
 from .subscriber import Subscriber
+from .tally import Tally
 from .traffic import Traffic
 from .window import Window, new_uid
 from .worker import Worker
@@ -17,6 +18,7 @@ __all__ = [
     "SettingType",
     "Subscriber",
     "SystemSetting",
+    "Tally",
     "Traffic",
     "Window",
     "Worker",

@@ -19,6 +19,7 @@ from backsoon.management.maintenance import (
     off,
     on,
     quiet,
+    report,
     run,
     schedule,
     status,
@@ -47,6 +48,7 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "quiet": quiet,
     "workers": workers,
     "history": history,
+    "report": report,
     "explain": explain,
     "doctor": doctor,
 }

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backsoon import services, store
-from backsoon.exceptions import InvalidSettingError
+from backsoon.exceptions import ChecksFailedError, InvalidSettingError
 
-from . import planned, words, worker_words
+from . import fitness, planned, words, worker_words
 from .console import origin, plain_text, printable, usage_error
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="All that are to come of the series that it belongs to.",
     )
     parser.add_argument("--reason", type=plain_text, default="", help="Why, for the history.")
+    fitness.add_force(parser)
 
 
 def run(console: Console, options: Mapping[str, Any]) -> None:
@@ -43,8 +44,11 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
         return
     try:
         outcome = services.cancel(
-            window.uid, reason=options["reason"] or "", origin=origin(), expected=before.mark
-        )
+            window.uid, reason=options["reason"] or "", origin=origin(), expected=before.mark,
+            force=options["force"],
+        )  # fmt: skip
+    except ChecksFailedError as error:
+        raise fitness.refuse(console, error, FAILURE) from None
     except InvalidSettingError as error:
         raise planned.as_usage_error(error, FAILURE) from None
     begun = window.starts_at <= now

@@ -182,11 +182,17 @@ def close_from(
 
 
 def undo(
-    closure: Closure, expected: Mark, reason: str, run: Mapping[str, Any] | None = None
+    closure: Closure,
+    expected: Mark,
+    reason: str,
+    run: Mapping[str, Any] | None = None,
+    *,
+    checked: bool = False,
 ) -> tuple[Outcome, str]:
     """Bring back what was before *closure*: open, or closed as it was; also a sentence about it.
 
-    *run* is what became of the command that it was for.
+    *run* is what became of the command that it was for. *checked*, the checks before opening may
+    speak against it (:class:`backsoon.exceptions.ChecksFailedError`).
 
     A planned closure that goes on is no work of ours, so it stays. Raises
     :class:`backsoon.exceptions.ConflictError` when somebody has moved the switch since *expected*,
@@ -195,7 +201,11 @@ def undo(
     policy, now = closure.before.policy, store.utc_now()
     if switch_mode(policy, now) is Mode.OPEN:
         outcome = services.open_site(
-            origin=origin(), reason=reason, keep_planned=True, expected=expected
+            origin=origin(),
+            reason=reason,
+            keep_planned=True,
+            expected=expected,
+            checked=checked,
         )
         return outcome, words.state_line(outcome.state, outcome.mark, Switch(since=now), now)
     if closure.ongoing:

@@ -29,7 +29,7 @@ from backsoon.http.pages import TEMPLATE, template_error
 from backsoon.http.users import BYPASS
 from backsoon.quiesce import Condition
 
-from . import worker_words
+from . import fitness, worker_words
 from .workers import look, versions
 
 LOCALES = Path(backsoon.__file__).parent / "locale"
@@ -122,6 +122,19 @@ def examine_end() -> Findings:
             "The expected end has passed and the site is not open.",
             "Open it with: manage.py maintenance off, or give a new end with: manage.py "
             "maintenance on --until +1h",
+        )
+
+
+def examine_openings() -> Findings:
+    """What should be checked before it opens does not open by the clock."""
+    found = fitness.unchecked(store.load(), store.utc_now())
+    if found:
+        yield note(
+            "unchecked",
+            f"REOPEN_CHECKS are set, and the site opens by the clock, unchecked: "
+            f"{'; '.join(found)}.",
+            "To look before: manage.py maintenance off --check. To let the checks decide: plan it "
+            "without an end and open it by hand.",
         )
 
 
@@ -265,6 +278,7 @@ DATABASE_EXAMINATIONS: tuple[Callable[[], Findings], ...] = (
     examine_migrations,
     examine_values,
     examine_end,
+    examine_openings,
     examine_group,
     examine_administrators,
     examine_wakeups,

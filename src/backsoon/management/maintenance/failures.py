@@ -29,7 +29,9 @@ from .console import ExitCode, printable
 CONNECT_SECONDS = 2
 """How long a command waits for a database that does not answer at all."""
 
-ONLY_LOOKING = frozenset({"status", "workers", "list", "history", "explain", "doctor", "quiet"})
+ONLY_LOOKING = frozenset(
+    {"status", "workers", "list", "history", "quiet", "report", "explain", "doctor"}
+)
 """Sub-commands of which nobody expects that they changed anything."""
 
 WITHOUT_DATABASE = {

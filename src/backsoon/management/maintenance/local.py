@@ -83,7 +83,7 @@ def supersede(console: Console) -> dict[str, Any] | None:
 
 def _refuse_other_options(failure: str, options: Mapping[str, Any]) -> None:
     ours = ("message", "until", "open_at_end", "keep_logins", "max_closure", "read_only", "wait")
-    for name in (*ours, *NEEDING_WAIT):
+    for name in (*ours, *NEEDING_WAIT, "force", "check"):
         if options.get(name) not in (None, False, []):
             option = f"--{name.replace('_', '-')}"
             raise usage_error(

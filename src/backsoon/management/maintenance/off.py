@@ -9,10 +9,10 @@ from django.core.management.base import CommandError
 
 from backsoon import services, store
 from backsoon.core.vocabulary import Mode, Switch
-from backsoon.exceptions import ConflictError
+from backsoon.exceptions import ChecksFailedError, ConflictError
 
-from . import local, runs, waiting, words
-from .console import origin, plain_text
+from . import fitness, local, runs, waiting, words
+from .console import origin, plain_text, usage_error
 from .failures import require_time_zones
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--reason", type=plain_text, default="", help="Why, for the history.")
     waiting.add_wait(parser, "every worker knows that the site is open")
     local.add_argument(parser)
+    fitness.add_force(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="Run the checks before opening, and change nothing.",
+    )
 
 
 def run(console: Console, options: Mapping[str, Any]) -> None:
@@ -41,22 +47,33 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
         local.run(Mode.OPEN, FAILURE, console, options)
         return
     require_time_zones()
+    if options["check"]:
+        _refuse_with_check(options)
+        fitness.tell(console)
+        return
     wish = waiting.wish_of(options, FAILURE)
     record = runs.read()
     before = store.load()
     try:
         outcome = _open(options, before.mark)
+    except ChecksFailedError as error:
+        raise fitness.refuse(console, error, FAILURE) from None
     except ConflictError:
         before = store.load()
         if before.policy.switch.mode is not Mode.OPEN:
             raise
         outcome = _open(options, before.mark)  # somebody wanted the same at the same time
     since = store.utc_now() if outcome.changed else before.policy.switch.since
+    checks, forced = fitness.of_opening(outcome)
     data = words.state_data(outcome.state, outcome.mark) | {
         "changed": outcome.changed,
         "superseded": local.supersede(console),
+        "checks": [result.record() for result in checks],
+        "forced": forced,
     }
     lines = [*_lines(outcome, Switch(Mode.OPEN, since))]
+    if forced:
+        lines += ["Opened though checks failed:", *fitness.lines(checks)]
     if outcome.changed and record is not None and not record.is_over:
         lines.append(f"It was closed for a command: {record.line(store.utc_now())}")
     if wish is None:
@@ -66,7 +83,20 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
 
 
 def _open(options: Mapping[str, Any], expected: Mark) -> Outcome:
-    return services.open_site(origin=origin(), reason=options["reason"] or "", expected=expected)
+    return services.open_site(
+        origin=origin(),
+        reason=options["reason"] or "",
+        expected=expected,
+        force=options["force"],
+    )
+
+
+def _refuse_with_check(options: Mapping[str, Any]) -> None:
+    others = [name for name in ("wait", "force", "reason") if options.get(name)]
+    if others:
+        raise usage_error(
+            f"{FAILURE}: --check changes nothing, so it does not go with --{others[0]}."
+        )
 
 
 def _lines(outcome: Outcome, switch: Switch) -> Iterator[str]:

@@ -18,9 +18,14 @@ from django.db import connections
 
 from backsoon import services, store
 from backsoon.core.state import resolve_state
-from backsoon.exceptions import BacksoonError, ConflictError, StoreUnavailableError
+from backsoon.exceptions import (
+    BacksoonError,
+    ChecksFailedError,
+    ConflictError,
+    StoreUnavailableError,
+)
 
-from . import closing, interrupting, local, on, runs, waiting, words
+from . import closing, fitness, interrupting, local, on, runs, waiting, words
 from .child import Child
 from .console import ExitCode, origin, printable, usage_error
 from .failures import require_time_zones, state_now, what_happened
@@ -201,7 +206,11 @@ class _Session:
         reason, expected = self.options["reason"] or "", self.closure.outcome.mark
         try:
             over = self.record.over(self.code).data
-            return closing.undo(self.closure, expected, reason, over)[1], ExitCode.DONE
+            undone = closing.undo(self.closure, expected, reason, over, checked=True)
+            return undone[1], ExitCode.DONE
+        except ChecksFailedError as error:
+            self.note()
+            return f"The site was not opened: {fitness.sentence(error)}", ExitCode.ERROR
         except ConflictError as error:
             self.note()
             by = printable(error.by or "somebody else")

@@ -13,7 +13,7 @@ from backsoon.core.vocabulary import Brake, Mode, State, Window
 from backsoon.exceptions import NotMigratedError, StoreUnavailableError
 from backsoon.snapshots import Snapshot
 
-from . import planned, runs, words, worker_words, workers
+from . import fitness, planned, runs, words, worker_words, workers
 from .console import ExitCode
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
         *([f"  command: {record.line(now)}"] if record is not None else ()),
         f"  workers: {workers.summary(progress)}",
         *_plans(snapshot, now),
+        *(f"  opens unchecked: {how}" for how in fitness.unchecked(snapshot, now)),
         *_warnings(snapshot),
         *_pending(brake, now),
     ]

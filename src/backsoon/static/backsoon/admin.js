@@ -90,7 +90,13 @@
         return "";
       }
       // Of a conflict the dialog knows more than the server: that its page is outdated.
-      const message = response.status === 409 ? "" : answer.message;
+      const conflict = response.status === 409 && !answer.checks;
+      const message = conflict ? "" : answer.message;
+      // Opening though checks failed is asked for on a page of its own.
+      const anyway = dialog.querySelector("[data-backsoon-anyway]");
+      if (anyway) {
+        anyway.hidden = !answer.checks;
+      }
       return message || explain(dialog, response.status);
     } catch {
       return dialog.dataset.unreachable;
