@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,9 +17,36 @@ from pytest_django import DjangoDbBlocker
 from backsoon.models import Traffic
 from backsoon.traffic import add
 from tests.database_servers import PostgreSQL
+from tests.demo_server import serving
+
+pytestmark = pytest.mark.servers
 
 HOUR = 500_000
 PROCESSES, TURNS = 12, 8
+
+
+def test_what_workers_counted_is_stored_when_the_server_is_stopped(
+    new_directory: Callable[[str], Path],
+) -> None:
+    kind = "gunicorn-preload"  # uvicorn's workers end without a word, and lose up to a minute
+    directory = new_directory("traffic")
+
+    def stored() -> int:
+        (file,) = directory.rglob("*.sqlite3")
+        with sqlite3.connect(file) as connection:
+            return int(
+                connection.execute("SELECT SUM(requests) FROM backsoon_traffic").fetchone()[0]
+            )
+
+    before = stored()
+    with serving(kind, directory) as server:
+        for _number in range(40):
+            with server.client() as client:
+                client.get("/", headers={"Connection": "close"})
+                client.get("/maintenance/status.json")  # what pages poll is no traffic
+        server.stop()
+    counted = stored() - before
+    assert 40 <= counted <= 45  # whoever waited for the server to start asked for a page, too
 
 
 @pytest.mark.servers("postgresql")
