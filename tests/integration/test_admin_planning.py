@@ -17,7 +17,7 @@ from django.utils import timezone
 from backsoon import services, store
 from backsoon.core.vocabulary import Mode, Window, Words
 from backsoon.exceptions import StoreUnavailableError
-from backsoon.models import Change
+from backsoon.models import Change, Series
 from backsoon.models import Window as Row
 from tests.integration.commands import NOON, stop_the_clock
 
@@ -572,3 +572,72 @@ def test_a_sending_without_its_token_is_refused(root: User) -> None:
     for url in (PLAN, url_of(window), f"{url_of(window)}cancel/", f"{url_of(window)}extend/"):
         assert strict.post(url, TYPED | {"sequence": "0", "minutes": "15"}).status_code == 403
     assert fresh(window) == window
+
+
+# -- Again and again ---------------------------------------------------------------------------
+
+
+def test_a_repetition_is_foretold_with_its_next_five_and_planned(boss: Client) -> None:
+    typed = TYPED | {"repeat": "weekly"}
+    said = foretold(check(boss, typed))
+    assert "It comes again every week on Wednesday, at the same time of day in UTC." in said
+    for day in ("2", "9", "16", "23", "30"):
+        assert f"Wed Jan. {day}, 2030, 2 a.m.–4 a.m. UTC" in said
+    answer = plan(boss, typed)
+    assert "The closures are planned, those of the next weeks at once." in text_of(answer)
+    assert "every week on Wednesday" in text_of(answer)
+    series = Series.objects.get()
+    assert (series.rule, series.zone) == ("FREQ=WEEKLY;BYDAY=WE", "UTC")
+    assert Row.objects.count() > 5
+
+
+def test_a_repetition_goes_by_the_clocks_of_the_operators_zone(boss: Client) -> None:
+    typed = TYPED | {"repeat": "own", "rule": "FREQ=MONTHLY;BYDAY=1WE"}
+    with timezone.override(ZoneInfo("Europe/Paris")):
+        seen = check(boss, typed)
+        boss.post(PLAN, hidden(seen) | typed | {"plan": "1"})
+    assert "on the first Wednesday" in foretold(seen)
+    assert Series.objects.get().zone == "Europe/Paris"
+
+
+def test_further_ones_that_touch_other_plans_are_foretold(boss: Client) -> None:
+    other = planned(NOON + 14 * HOUR + 7 * DAY, NOON + 20 * HOUR + 7 * DAY)
+    said = foretold(check(boss, TYPED | {"repeat": "weekly"}))
+    assert f"Further ones touch other planned closures: #{other.number} (" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "sentence"),
+    [
+        ({"repeat": "own", "rule": ""}, "rule", "Write the rule."),
+        ({"repeat": "own", "rule": "FREQ=SECONDLY"}, "rule", "once a day at most"),
+        ({"repeat": "own", "rule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"}, "rule", "no closure in"),
+        ({"repeat": "own", "rule": "FREQ=WEEKLY;BYDAY=SU"}, "rule", "Jan. 6, 2030"),
+        ({"repeat": "weekly", "ends": "opened", "ends_at": ""}, "repeat", "needs an end"),
+        ({"repeat": "daily", "ends_at": "2030-01-04T02:00"}, "repeat", "until the next"),
+        ({"repeat": "hourly"}, "repeat", "Choose one of these."),
+    ],
+)
+def test_what_is_wrong_with_a_repetition_is_said_at_its_field(
+    boss: Client, typed: dict[str, str], field: str, sentence: str
+) -> None:
+    answer = check(boss, TYPED | typed)
+    errors = re.search(rf'id="id_{field}_errors">(.*?)</ul>', answer.content.decode(), re.DOTALL)
+    assert errors is not None
+    assert sentence in unescape(errors[1])
+    assert not Row.objects.exists()
+
+
+def test_one_of_a_series_can_be_cancelled_alone_or_with_all_further_ones(boss: Client) -> None:
+    windows = services.schedule(NOON + HOUR, NOON + 2 * HOUR, repeat="FREQ=WEEKLY").windows
+    first, second = windows[:2]
+    press(boss, first, "cancel")
+    assert Row.objects.filter(cancelled_at=None).count() == len(windows) - 1
+    html = boss.get(url_of(second)).content.decode()
+    assert f'href="{url_of(second)}end-series/"' in html
+    assert "this one included" in text_of(boss.get(f"{url_of(second)}end-series/"))
+    answer = press(boss, second, "end-series", reason="done with")
+    assert "The further closures of the series were cancelled." in text_of(answer)
+    assert not Row.objects.filter(cancelled_at=None).exists()
+    alone = planned(NOON + HOUR, NOON + 2 * HOUR)
+    assert boss.get(f"{url_of(alone)}end-series/").status_code == 302

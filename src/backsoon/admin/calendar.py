@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
@@ -20,10 +21,11 @@ from django.utils.formats import date_format, get_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from backsoon import store
+from backsoon import recurrence, store
 from backsoon.core.timeline import Month, Stretch, days_between, start_of, stretch, together
 from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import StoreUnavailableError
+from backsoon.models import Series
 from backsoon.models import Window as WindowRow
 
 from . import status, times
@@ -68,7 +70,8 @@ class Closure:
     planned_start: dt.datetime
     planned_end: dt.datetime | None
     cancelled_at: dt.datetime | None
-    series: bool
+    repeats: str
+    """How it comes again, in words; empty for once."""
 
     @property
     def url(self) -> str:
@@ -255,7 +258,7 @@ def _rows(month: Month, now: dt.datetime) -> list[WindowRow]:
         reaches |= Q(ends_at=None)
     with store.translated_errors():
         rows = WindowRow.objects.using(store.alias()).filter(reaches, starts_at__lt=end)
-        return list(rows.order_by("starts_at", "pk"))
+        return list(rows.select_related("series").order_by("starts_at", "pk"))
 
 
 def _next_after(month: Month, now: dt.datetime) -> WindowRow | None:
@@ -287,8 +290,22 @@ def closure_of(row: WindowRow, now: dt.datetime) -> Closure:
         planned_start=row.planned_start,
         planned_end=row.planned_end,
         cancelled_at=row.cancelled_at,
-        series=bool(row.series_id),
+        repeats=repetition_of(row),
     )
+
+
+def repetition_of(row: WindowRow) -> str:
+    """By which rule the closure comes again, in words; empty where it does not."""
+    if row.series_id is None:
+        return ""
+    series = row.series
+    try:
+        if series is None or series.ended_at is not None:
+            return _("was repeated")
+        first = series.first_start.astimezone(recurrence.zone_of(series.zone))
+        return recurrence.described(recurrence.rule_of(series.rule), first)
+    except (Series.DoesNotExist, ValidationError):  # somebody changed the rows by hand
+        return _("repeated")
 
 
 def condition_of(row: WindowRow, now: dt.datetime) -> Condition:

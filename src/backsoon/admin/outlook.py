@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from backsoon import conf
+from backsoon import conf, recurrence
 from backsoon.core.schedule import clashing
 from backsoon.core.state import notice_of, resolve_state, switch_mode
 from backsoon.core.vocabulary import Mode, Switch
@@ -27,6 +27,9 @@ from . import times
 if TYPE_CHECKING:
     from backsoon.core.vocabulary import State, Window
     from backsoon.snapshots import Snapshot
+
+NAMED, LOOKED_AT = 5, 60
+"""How many closures of a series are named, and for how many it is said what they touch."""
 
 SOON = dt.timedelta(minutes=10)
 """What begins within this time is as good as now."""
@@ -73,6 +76,36 @@ def _with(snapshot: Snapshot, window: Window) -> list[Window]:
 
 
 # -- The sentences -----------------------------------------------------------------------------
+
+
+def repetition(snapshot: Snapshot, window: Window, repeat: str) -> Iterator[Sentence]:
+    """How *window* comes again by the rule *repeat*, and what the further ones touch."""
+    if not repeat or window.ends_at is None:
+        return
+    zone = recurrence.zone_of(timezone.get_current_timezone_name())
+    rule = recurrence.rule_of(repeat)
+    length = window.ends_at - window.starts_at
+    coming = recurrence.occurrences(rule, window.starts_at, length, zone, LOOKED_AT)
+    yield Sentence(
+        format_html(
+            _("It comes again {often}, at the same time of day in {zone}."),
+            often=recurrence.described(rule, window.starts_at.astimezone(zone)),
+            zone=zone.key,
+        )
+    )
+    named = format_html_join("; ", "{}", ((times.period(*each),) for each in coming[:NAMED]))
+    yield Sentence(format_html(_("The first ones: {closures}."), closures=named))
+    met = {
+        other.number: other
+        for start, end in coming[1:]
+        for other in clashing(snapshot.windows, start, end)
+    }
+    if met:
+        others = format_html_join(
+            ", ", "#{} ({})", ((number, _until(other)) for number, other in met.items())
+        )
+        text = _("Further ones touch other planned closures: {others}.")
+        yield Sentence(format_html(text, others=others), is_warning=True)
 
 
 def _what_happens(window: Window) -> str:

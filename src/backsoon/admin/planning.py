@@ -19,7 +19,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from backsoon import scheduling, services, store
+from backsoon import repeating, scheduling, services, store
 from backsoon.exceptions import (
     ConflictError,
     InvalidSettingError,
@@ -143,7 +143,10 @@ def _check(
         return HttpResponseRedirect(_month_of(draft.starts_at))
     seen = bool(request.POST.get("checked"))
     answer = Answer(
-        sentences=list(outlook.sentences(snapshot, draft.window(window), now)),
+        sentences=[
+            *outlook.sentences(snapshot, draft.window(window), now),
+            *outlook.repetition(snapshot, draft.window(window), draft.repeat),
+        ],
         checked=checked,
         remark=_("Something has changed since you checked. This is what will happen now.")
         if wants_it and (seen or again)
@@ -156,10 +159,12 @@ def _check(
 def judge(snapshot: Snapshot, draft: Draft, window: Window | None, now: dt.datetime) -> None:
     """Say beforehand what the services will say. Raises :class:`InvalidSettingError`."""
     if window is None:
-        scheduling.scheduled(
+        plan = scheduling.scheduled(
             now, draft.starts_at, draft.ends_at, mode=draft.mode, keep_logins=draft.keep_logins,
             words=draft.words, notice=draft.notice, reason=draft.reason, origin=services.CODE,
         )  # fmt: skip
+        if draft.repeat:
+            repeating.repeated(plan, now, draft.repeat, timezone.get_current_timezone_name())
     else:
         scheduling.moved(
             snapshot, now, scheduling.current(snapshot, now, window.uid),
@@ -174,8 +179,8 @@ def _carry_out(
     if window is None:
         return services.schedule(
             draft.starts_at, draft.ends_at, mode=draft.mode, keep_logins=draft.keep_logins,
-            words=draft.words, notice=draft.notice, reason=draft.reason, origin=by_web(request),
-            expected=snapshot.mark,
+            words=draft.words, notice=draft.notice, repeat=draft.repeat, reason=draft.reason,
+            origin=by_web(request), expected=snapshot.mark,
         )  # fmt: skip
     return services.reschedule(
         window.uid, **_moves(draft, window), reason=draft.reason, origin=by_web(request),
@@ -198,6 +203,8 @@ def _done(outcome: Outcome, window: Window | None) -> str:
         return _("There was nothing to change.")
     if window is not None:
         return _("The plan was changed.")
+    if len(outcome.windows) > 1:
+        return _("The closures are planned, those of the next weeks at once.")
     return _("The closure is planned.")
 
 
@@ -236,7 +243,7 @@ def extend_planned(request: HttpRequest, number: int) -> HttpResponseBase:
     return HttpResponseRedirect(_back(request))
 
 
-VERBS = ("begin", "end", "cancel")
+VERBS = ("begin", "end", "cancel", "end-series")
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +303,10 @@ def _do(request: HttpRequest, verb: Verb, window: Window) -> tuple[str, int]:
                 window.uid, starts_at=store.utc_now(), reason=reason, origin=by_web(request),
                 expected=mark,
             )  # fmt: skip
+        elif verb.name == "end-series":
+            outcome = services.end_series(
+                window.series, reason=reason, origin=by_web(request), expected=mark
+            )
         else:
             outcome = services.cancel(
                 window.uid, reason=reason, origin=by_web(request), expected=mark
@@ -341,6 +352,20 @@ def _verb(name: str, window: Window, now: dt.datetime) -> Verb | None:
             ],
             _("End now"),
             _("The closure #%(number)d has ended.") % values,
+        )
+    if name == "end-series" and window.series:
+        return Verb(
+            name,
+            _("Cancel all further closures of this series?"),
+            [
+                _("All closures to come of the series are cancelled, this one included.")
+                if not begun
+                else _("All closures to come of the series are cancelled."),
+                _("No further ones are planned."),
+                _("One that goes on goes on."),
+            ],
+            _("Cancel all further ones"),
+            _("The further closures of the series were cancelled."),
         )
     if name == "begin" and not begun:
         return Verb(

@@ -17,11 +17,12 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.validators import MaxLengthValidator
+from django.utils import timezone
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from backsoon import conf
+from backsoon import conf, recurrence
 from backsoon import definitions as known
 from backsoon.core.vocabulary import Mode, Window, Words
 from backsoon.definitions import BY_KEY, MESSAGE_LENGTH
@@ -52,13 +53,15 @@ class Draft:
     notice: dt.timedelta | None
     words: dict[str, Words]
     reason: str
+    repeat: str = ""
+    """The rule by which it comes again; empty for once."""
 
     def fingerprint(self, *seen: object) -> str:
         """Equal for equal plans that were made in sight of the same."""
         told = {code: [words.title, words.message] for code, words in self.words.items()}
         plan = [
             self.starts_at.isoformat(), str(self.ends_at), self.mode.value, self.keep_logins,
-            str(self.notice), self.reason, told, *map(str, seen),
+            str(self.notice), self.reason, self.repeat, told, *map(str, seen),
         ]  # fmt: skip
         return digest(json.dumps(plan))
 
@@ -127,6 +130,30 @@ class PlanForm(forms.Form):
         min_value=0,
         max_value=conf.LONGEST_CLOSURE.days * 24,
     )
+    repeat = forms.ChoiceField(
+        label=gettext_lazy("Repetition"),
+        required=False,
+        error_messages={"invalid_choice": gettext_lazy("Choose one of these.")},
+        choices=[
+            ("", gettext_lazy("Once")),
+            ("daily", gettext_lazy("Every day")),
+            ("weekly", gettext_lazy("Every week, on the day of the start")),
+            ("biweekly", gettext_lazy("Every two weeks, on the day of the start")),
+            ("monthly", gettext_lazy("Every month, on the same weekday, such as the 2nd Sunday")),
+            (OWN, gettext_lazy("By a rule of your own")),
+        ],
+    )
+    rule = forms.CharField(
+        label=gettext_lazy("Rule"),
+        required=False,
+        help_text=gettext_lazy(
+            "A recurrence rule of calendars (RFC 5545), such as FREQ=MONTHLY;BYDAY=2SU. The time "
+            "of day is that of the start."
+        ),
+        widget=forms.TextInput(
+            attrs={"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
+        ),
+    )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         help_text=gettext_lazy("For the history. Visitors do not see it."),
@@ -183,7 +210,8 @@ class PlanForm(forms.Form):
         notice.choices = [*_notices(self.window), (OWN, _("Another time: hours before the start"))]
         if self.window is not None:
             # What it does to the site was promised with the plan.
-            del self.fields["mode"], self.fields["keep_logins"]
+            for name in ("mode", "keep_logins", "repeat", "rule"):
+                del self.fields[name]
         if self.begun:
             del self.fields["starts_at"]
 
@@ -199,6 +227,8 @@ class PlanForm(forms.Form):
         lacks_hours = given.get("notice") == OWN and given.get("notice_hours") is None
         if lacks_hours and "notice_hours" not in self.errors:
             self.add_error("notice_hours", _("Say how many hours."))
+        if given.get("repeat") == OWN and not given.get("rule"):
+            self.add_error("rule", _("Write the rule."))
         return given
 
     def _find_end(self, given: dict[str, Any]) -> None:
@@ -235,7 +265,14 @@ class PlanForm(forms.Form):
                 for code in dict.fromkeys(["", *self.codes.values()])
             },
             reason=given["reason"],
+            repeat=self._rule(start),
         )
+
+    def _rule(self, start: dt.datetime) -> str:
+        chosen = self.cleaned_data.get("repeat", "")
+        if chosen == OWN:
+            return str(self.cleaned_data["rule"])
+        return recurrence.preset(chosen, timezone.localtime(start)) if chosen else ""
 
     def _end(self, start: dt.datetime) -> dt.datetime | None:
         chosen = self.cleaned_data["ends"]
@@ -262,6 +299,8 @@ class PlanForm(forms.Form):
             place: str | None = name if name in self.fields else None
             if name == "ends_at" and self.cleaned_data.get("ends") not in ("", AT):
                 place = "ends"
+            if name in ("repeat", "zone"):
+                place = "rule" if self.cleaned_data.get("repeat") == OWN else "repeat"
             for message in messages:
                 self.add_error(place, message)
 
