@@ -14,8 +14,11 @@ from django.test import Client
 from django.utils import timezone
 
 from backsoon import services
+from backsoon.admin.byhand import told
 from backsoon.core.vocabulary import Mode, Window, Words
+from backsoon.models import Change
 from backsoon.models import Window as Row
+from backsoon.services import Origin
 from tests.integration.commands import NOON, stop_the_clock
 
 URL = "/admin/settings/calendar/"
@@ -231,3 +234,64 @@ def test_who_may_only_look_is_offered_nothing_of_it(client: Client) -> None:
     assert "Next planned closure" in html
     assert URL not in html
     assert "/admin/backsoon/window/" not in html
+
+
+# -- By hand -----------------------------------------------------------------------------------
+
+
+def test_closures_by_hand_stand_among_the_planned_ones(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = Origin(name="ann")
+    services.close_site(reason="disks", origin=ann)
+    stop_the_clock(monkeypatch, NOON + HOUR)
+    services.open_site(origin=ann)
+    stop_the_clock(monkeypatch, NOON + 3 * HOUR)
+    services.close_site(mode=Mode.READ_ONLY)
+    stop_the_clock(monkeypatch, NOON + 5 * HOUR)
+    html = shown(boss)
+    assert "noon–1 p.m. UTC · 1 hour" in section(html, "over")
+    assert "by hand" in section(html, "over")
+    assert "disks · closed by ann" in section(html, "over")
+    assert "3 p.m. UTC until somebody opens" in section(html, "running")
+    assert "read-only" in section(html, "running")
+    assert [(condition, width) for condition, _x, width in bars(html)] == [
+        ("over", 60),
+        ("running", 120),
+    ]
+
+
+def test_a_timer_that_opened_the_site_is_the_end_though_nobody_wrote_it_down(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.close_site(until=NOON + 2 * HOUR, open_at_end=True)
+    assert "noon–2 p.m. UTC" in section(shown(boss), "running")
+    stop_the_clock(monkeypatch, NOON + 5 * HOUR)
+    assert "noon–2 p.m. UTC" in section(shown(boss), "over")
+    services.close_site()
+    html = shown(boss)
+    assert "noon–2 p.m. UTC" in section(html, "over")
+    assert "5 p.m. UTC until somebody opens" in section(html, "running")
+
+
+def test_an_end_that_nobody_wrote_down_is_not_made_up() -> None:
+    def row(hours: int, action: str, before: str, after: str) -> Change:
+        at = NOON + hours * HOUR
+        return Change(at=at, action=action, before={"mode": before}, after={"mode": after})
+
+    changes = [
+        row(0, "closed", "open", "closed"),
+        row(2, "closed", "open", "closed"),  # opened in between, behind our back
+        row(3, "closed", "closed", "read_only"),
+        row(4, "opened", "read_only", "open"),
+        row(5, "opened", "open", "open"),
+        Change(at=NOON + 6 * HOUR, action="settings", before=[], after=["broken"]),
+        row(7, "noticed", "open", "closed"),
+    ]
+    found = [(each.starts_at, each.ends_at, each.mode) for each in told(changes)]
+    assert found == [
+        (NOON, None, "closed"),
+        (NOON + 2 * HOUR, NOON + 3 * HOUR, "closed"),
+        (NOON + 3 * HOUR, NOON + 4 * HOUR, "read_only"),
+        (NOON + 7 * HOUR, None, "closed"),
+    ]

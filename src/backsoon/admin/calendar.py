@@ -28,12 +28,14 @@ from backsoon.exceptions import StoreUnavailableError
 from backsoon.models import Series
 from backsoon.models import Window as WindowRow
 
-from . import status, times
+from . import byhand, status, times
 from .pages import NOT_STORED, render, require_change
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
+
+    from .byhand import ByHand
 
 MOST = 300
 """How many closures of one month are shown."""
@@ -54,9 +56,10 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """A planned closure as the calendar tells of it."""
+    """A closure as the calendar tells of it."""
 
-    number: int
+    number: int | None
+    """How people call it; ``None`` for one by hand."""
     starts_at: dt.datetime
     ends_at: dt.datetime | None
     drawn_end: dt.datetime
@@ -76,7 +79,14 @@ class Closure:
     @property
     def url(self) -> str:
         """Where it can be changed; empty when it is too late for that."""
-        return reverse("backsoon_admin:planned", args=[self.number]) if self.is_ahead else ""
+        if self.number is None or not self.is_ahead:
+            return ""
+        return reverse("backsoon_admin:planned", args=[self.number])
+
+    @property
+    def anchor(self) -> str:
+        """Its id on the page."""
+        return f"backsoon-closure-{self.number or f'{self.starts_at:%Y%m%d%H%M%S}'}"
 
     @property
     def is_ahead(self) -> bool:
@@ -196,11 +206,14 @@ def calendar_page(request: HttpRequest) -> HttpResponseBase:
     month = month_in(request.GET.get("month", ""), now)
     reading = status.read()
     try:
-        rows, upcoming = _rows(month, now), _next_after(month, now)
+        begin, end = _bounds(month)
+        rows, upcoming = _rows(begin, end, now), _next_after(month, now)
+        by_hand = byhand.between(reading.snapshot, begin, end)
         unread = bool(reading.trouble)
     except StoreUnavailableError:
-        rows, upcoming, unread = [], None, True
+        rows, upcoming, by_hand, unread = [], None, [], True
     closures = [closure_of(row, now) for row in rows[:MOST]]
+    closures += [closure_by_hand(each, now) for each in by_hand[:MOST]]
     groups = grouped(closures)
     this = Month.of(timezone.localtime(now))
     earlier, later = month.shifted(-1), month.shifted(1)
@@ -246,12 +259,16 @@ def month_name(month: Month) -> str:
 # -- What is read ------------------------------------------------------------------------------
 
 
-def _rows(month: Month, now: dt.datetime) -> list[WindowRow]:
-    """The closures that the picture of *month* has a place for, the earliest first."""
+def _bounds(month: Month) -> tuple[dt.datetime, dt.datetime]:
+    """From when to when the picture of *month* has a place for closures."""
     zone = timezone.get_current_timezone()
     weeks = month.weeks(_first_weekday())
-    begin = start_of(weeks[0][0], zone)
-    end = start_of(weeks[-1][-1] + dt.timedelta(days=1), zone)
+    last = weeks[-1][-1] + dt.timedelta(days=1)
+    return start_of(weeks[0][0], zone), start_of(last, zone)
+
+
+def _rows(begin: dt.datetime, end: dt.datetime, now: dt.datetime) -> list[WindowRow]:
+    """The planned closures of which a part lies in ``[begin, end)``, the earliest first."""
     reaches = Q(ends_at__gt=begin) | (Q(ends_at=None) & Q(starts_at__gte=begin))
     if now >= begin:
         # One without an end is drawn until now, and one that goes on belongs to the present.
@@ -294,6 +311,27 @@ def closure_of(row: WindowRow, now: dt.datetime) -> Closure:
     )
 
 
+def closure_by_hand(found: ByHand, now: dt.datetime) -> Closure:
+    """A closure by hand as the calendar tells of it: nobody planned it, so it went as it went."""
+    ends = found.ends_at
+    return Closure(
+        number=None,
+        starts_at=found.starts_at,
+        ends_at=ends,
+        drawn_end=ends or (now if found.goes_on else found.starts_at + dt.timedelta(minutes=1)),
+        condition=Condition.RUNNING if found.goes_on else Condition.OVER,
+        read_only=found.mode == Mode.READ_ONLY.value,
+        keep_logins=False,
+        title="",
+        reason=found.reason,
+        by=found.by,
+        planned_start=found.starts_at,
+        planned_end=ends,
+        cancelled_at=None,
+        repeats="",
+    )
+
+
 def repetition_of(row: WindowRow) -> str:
     """By which rule the closure comes again, in words; empty where it does not."""
     if row.series_id is None:
@@ -320,10 +358,11 @@ def condition_of(row: WindowRow, now: dt.datetime) -> Condition:
 
 
 def _drawn_end(start: dt.datetime, now: dt.datetime, condition: Condition) -> dt.datetime:
-    """The end of the day, of its start or of today: as far as one can see."""
+    """Now, where it goes on; else the end of the day of its start: as far as one can see."""
+    if condition is Condition.RUNNING:
+        return now
     zone = timezone.get_current_timezone()
-    seen = max(start, now) if condition is Condition.RUNNING else start
-    return start_of(seen.astimezone(zone).date() + dt.timedelta(days=1), zone)
+    return start_of(start.astimezone(zone).date() + dt.timedelta(days=1), zone)
 
 
 # -- What is drawn -----------------------------------------------------------------------------
