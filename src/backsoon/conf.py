@@ -67,6 +67,7 @@ class Settings:
     open_when_overdue: bool = False
     notice: float = 24 * 3600.0
     """Seconds before a planned closure; 0 for no notice."""
+    count_traffic: bool = True
 
 
 class _Wrong(Exception):
@@ -288,6 +289,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "MAX_CLOSURE": _length("no limit"),
     "OPEN_WHEN_OVERDUE": _flag,
     "NOTICE": _length("no notice"),
+    "COUNT_TRAFFIC": _flag,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

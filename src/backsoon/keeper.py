@@ -16,7 +16,7 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import brakes, conf, environment, lastknown, services, store
+from . import brakes, conf, environment, lastknown, services, store, traffic
 from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
@@ -110,6 +110,7 @@ class Keeper:
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
         self._series_seen_at = lease.NEVER
+        self._tally = traffic.Tally()
 
     @property
     def reaches_the_store(self) -> bool:
@@ -149,6 +150,7 @@ class Keeper:
             if self._reachable:
                 logger.exception("Backsoon: a reading failed.")
             self._lost(error)
+        self._count_traffic()
 
     def refresh(self) -> bool:
         """Read everything now, in the calling thread; false if another reading is under way.
@@ -169,8 +171,14 @@ class Keeper:
 
     def retire(self) -> None:
         """The process ends: let nobody by, and sign off if nothing runs any more."""
+        is_open = self._holder.stance().mode is Mode.OPEN
         self._holder.doubt()
-        self.registrar.retire()
+        try:
+            self._tally.look(self._holder.now(), is_open=is_open)
+            if self._reachable:
+                self._tally.flush()
+        finally:
+            self.registrar.retire()
 
     def _look(self) -> None:
         self.registrar.enroll()
@@ -276,6 +284,16 @@ class Keeper:
             services.continue_series()
         except BacksoonError as error:
             logger.warning("Backsoon: the next closures of a series cannot be planned: %s", error)
+
+    def _count_traffic(self) -> None:
+        """Take what was counted since the last look; store it from time to time.
+
+        Last of all, and not while somebody waits for this process: nothing is less urgent.
+        """
+        is_open = self._holder.stance().mode is Mode.OPEN
+        self._tally.look(self._holder.now(), is_open=is_open)
+        if self._reachable and not self.registrar.is_draining:
+            self._tally.flush_when_due()
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""

@@ -19,7 +19,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 
 from . import conf
 from .gate import gate
-from .http import answers, doorway, lookups, outage, sessions, strangers, streams
+from .http import answers, counting, doorway, lookups, outage, sessions, strangers, streams
 from .http.passage import Passage, give_pass_while_open, set_aside
 from .inflight import UNITS, release, release_after_thread, release_when_closed, take
 from .registrar import set_kind
@@ -62,6 +62,7 @@ class MaintenanceModeMiddleware:
         try:
             if view.is_open:
                 response: HttpResponseBase = self.get_response(request)
+                counting.count(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
             else:
@@ -102,6 +103,7 @@ class MaintenanceModeMiddleware:
         try:
             if view.is_open:
                 response: HttpResponseBase = await self.get_response(request)
+                counting.count(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
             else:

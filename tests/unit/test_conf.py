@@ -92,6 +92,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("MAX_CLOSURE", dt.timedelta(days=365), 365 * 86400.0),
     ("MAX_CLOSURE", dt.timedelta(), 0.0),
     ("OPEN_WHEN_OVERDUE", True, True),
+    ("COUNT_TRAFFIC", False, False),
     ("NOTICE", dt.timedelta(days=3), 3 * 86400.0),
     ("NOTICE", 0, 0.0),
 ]
@@ -158,6 +159,7 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("MAX_CLOSURE", float("nan"), "out of range", "0 for no limit"),
     ("MAX_CLOSURE", dt.timedelta(days=366), "out of range", "365 days"),
     ("OPEN_WHEN_OVERDUE", 1, "neither True nor False", "True or False"),
+    ("COUNT_TRAFFIC", "no", "neither True nor False", "True or False"),
     ("NOTICE", "1 day", "no length of time", "seconds, or a timedelta"),
     ("NOTICE", -5, "out of range", "0 for no notice"),
 ]

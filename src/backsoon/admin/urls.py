@@ -17,6 +17,7 @@ from .planning import extend_planned, plan_page, plan_preview, planned_page, ver
 from .preview import preview
 from .progress import extend, progress_data, progress_page
 from .toggle import toggle
+from .traffic import quiet_hours_page
 
 app_name = "backsoon_admin"
 
@@ -42,4 +43,5 @@ urlpatterns = [
         admin.site.admin_view(verb_page),
         name="plan_verb",
     ),
+    path("settings/quiet-hours/", admin.site.admin_view(quiet_hours_page), name="quiet_hours"),
 ]
