@@ -17,8 +17,9 @@ from django.utils import timezone
 from backsoon import services, store
 from backsoon.core.vocabulary import Mode, Window, Words
 from backsoon.exceptions import StoreUnavailableError
-from backsoon.models import Change, Series
+from backsoon.models import Change, Series, Traffic
 from backsoon.models import Window as Row
+from backsoon.traffic import hour_of
 from tests.integration.commands import NOON, stop_the_clock
 
 CALENDAR = "/admin/settings/calendar/"
@@ -641,3 +642,44 @@ def test_one_of_a_series_can_be_cancelled_alone_or_with_all_further_ones(boss: C
     assert not Row.objects.filter(cancelled_at=None).exists()
     alone = planned(NOON + HOUR, NOON + 2 * HOUR)
     assert boss.get(f"{url_of(alone)}end-series/").status_code == 302
+
+
+# -- Quiet hours -------------------------------------------------------------------------------
+
+
+def count(requests: int) -> None:
+    """Four weeks in which Sundays from 3 to 5 were quiet, and all else had *requests* an hour."""
+    hours = [NOON - number * HOUR for number in range(1, 4 * 7 * 24 + 1)]
+    Traffic.objects.bulk_create(
+        Traffic(
+            hour=hour_of(hour),
+            requests=6 if hour.weekday() == 6 and hour.hour in (3, 4) else requests,
+            minutes=(1 << 60) - 1,
+        )
+        for hour in hours
+    )
+
+
+def test_the_quietest_times_fill_in_the_form_and_the_cost_of_a_time_is_foretold(
+    boss: Client,
+) -> None:
+    count(100)
+    html = boss.get(PLAN).content.decode()
+    quiet = re.search(r'value="(2030-01-06T03:00/2030-01-06T05:00)"[^>]*>([^<]*)<', html)
+    assert quiet is not None
+    assert "about 12 requests" in quiet[2]
+    filled = boss.post(PLAN, {"fill": quiet[1], "reason": "kept"}).content.decode()
+    assert 'value="2030-01-06T03:00"' in filled
+    assert 'value="kept"' in filled
+    said = foretold(check(boss, TYPED))
+    assert "On an average Wednesday, about 200 requests would be turned away" in said
+
+
+def test_the_page_of_quiet_hours_leads_to_a_form_that_is_filled_in(boss: Client) -> None:
+    count(100)
+    html = boss.get("/admin/settings/quiet-hours/?length=120&start=").content.decode()
+    link = re.search(r'href="(/admin/settings/calendar/plan/\?start=[^"]*)"', html)
+    assert link is not None
+    filled = boss.get(unescape(link[1])).content.decode()
+    assert 'value="2030-01-06T03:00"' in filled
+    assert 'value="2030-01-06T05:00"' in filled

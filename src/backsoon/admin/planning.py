@@ -44,6 +44,7 @@ from .pages import (
 )
 from .planning_forms import AT, PlanForm
 from .status import EXTENSIONS
+from .traffic import heat_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
 
 NIGHT = (dt.time(2), dt.timedelta(hours=2))
 """The closure that is offered by a button: its local start and its length."""
+
+LONGEST_SLOT = dt.timedelta(days=1)
+"""For closures longer than this no quieter time of the week is looked for."""
 
 LARGEST_NUMBER = 2**63
 
@@ -526,6 +530,17 @@ def nights(now: dt.datetime) -> Iterator[tuple[str, str]]:
         )
 
 
+def quiet_times(heat: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The quietest times of the heat map, as (value of the button, its words)."""
+    for choice in heat["suggestions"]:
+        start, end = (as_local(each.isoformat()) for each in (choice.starts_at, choice.ends_at))
+        try:
+            in_utc(start), in_utc(end)
+        except ValidationError:
+            continue  # as above
+        yield f"{start}/{end}", f"{choice.words}: {choice.cost}"
+
+
 # -- The page ----------------------------------------------------------------------------------
 
 
@@ -540,10 +555,15 @@ def _page(
 ) -> HttpResponseBase:
     answer = answer or Answer()
     now = store.utc_now()
-    notice = None
+    notice, chosen = None, None
     if draft is not None and snapshot is not None:
+        chosen = (draft.starts_at, draft.ends_at) if draft.ends_at is not None else None
         notice = outlook.told(snapshot, draft.window(window), get_language() or "en")
-    context: Mapping[str, Any] = {
+    length = min(chosen[1] - chosen[0], LONGEST_SLOT) if chosen else NIGHT[1]
+    heat = heat_map(length, chosen)
+    if heat["chosen"] and answer.sentences is not None:
+        answer.sentences.append(outlook.Sentence(heat["chosen"]))
+    context: dict[str, Any] = {
         "title": _("Plan a closure")
         if window is None
         else _("Change the closure #%(number)d") % {"number": window.number},
@@ -555,10 +575,12 @@ def _page(
         "answer": answer,
         "notice": notice,
         "nights": [] if form.begun else list(nights(now)),
+        "quiet": [] if form.begun else list(quiet_times(heat)),
+        "heat": heat,
         "window": window,
         "begun": form.begun,
         "extensions": EXTENSIONS if form.begun and window and window.ends_at else (),
         "was": form.was(),
         "zone": timezone.get_current_timezone_name(),
     }
-    return render(request, "backsoon/admin/plan.html", dict(context), answer.code)
+    return render(request, "backsoon/admin/plan.html", context, answer.code)

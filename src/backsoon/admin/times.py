@@ -111,7 +111,8 @@ def length(span: dt.timedelta) -> str:
 
 def away(moment: dt.datetime, form: Away = "until") -> str:
     """How far a moment to come is away: "in 3 hours", or ("left") "3 hours left"."""
-    span = {"span": timeuntil(moment, store.utc_now(), depth=1)}
+    depth = 2 if form == "left" else 1  # what is left is counted on
+    span = {"span": timeuntil(moment, store.utc_now(), depth=depth)}
     return _("%(span)s left") % span if form == "left" else _("in %(span)s") % span
 
 
