@@ -52,12 +52,16 @@ def write_by_hand(key: str, value: str) -> None:
 
 
 def reset() -> None:
-    """Open the site and forget every text and setting."""
-    from backsoon import services
+    """Open the site, take back what is planned, and forget every text and setting."""
+    from backsoon import services, store
     from backsoon.definitions import DEFINITIONS
     from backsoon.snapshots import Entry
 
     services.open_site()
+    now = store.utc_now()
+    for window in store.load().windows:
+        if window.ends_at is None or window.ends_at > now:
+            services.cancel(window.uid)
     switch = services.SWITCH_KEY
     services.save_settings({d.key: Entry() for d in DEFINITIONS if d.key != switch})
 

@@ -424,8 +424,8 @@ def sections(groups: Iterable[Group]) -> list[Section]:
     """The list: what goes on, what is to come, and what has been, the latest first."""
     running = Section("running", _("Running now"))
     planned = Section("planned", _("To come"))
-    over = Section("over", _("Over"))
-    cancelled = Section("cancelled", _("Cancelled"))
+    over = Section("over", _("What is over"))
+    cancelled = Section("cancelled", _("What was cancelled"))
     by_condition = {
         Condition.RUNNING: running,
         Condition.PLANNED: planned,
