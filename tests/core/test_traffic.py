@@ -15,6 +15,7 @@ from backsoon.core.traffic import (
     HOURS,
     LEVELS,
     NOTHING,
+    QUARTERS,
     STEP,
     WEEK,
     Observation,
@@ -23,8 +24,8 @@ from backsoon.core.traffic import (
     Week,
     cost,
     fold,
-    hour_of_week,
     next_time,
+    quarter_of_week,
     quietest,
 )
 
@@ -53,16 +54,17 @@ observations = st.lists(
     unique_by=lambda each: each.start,
 )
 averages = st.lists(
-    st.one_of(st.none(), st.integers(0, 50), st.floats(0, 1000)), min_size=1, max_size=29
+    st.one_of(st.none(), st.integers(0, 50), st.floats(0.001, 1000)), min_size=1, max_size=29
 ).map(lambda some: list(itertools.islice(itertools.cycle(some), HOURS)))
 """For each hour of the week; short lists are repeated, shifted from day to day."""
 
 
 def week_of(values: list[float | None], observed: float = 4.0) -> Week:
     """One in which these are the averages, seen for *observed* weeks."""
+    quarters = [value for value in values for _quarter in range(4)]
     return Week(
-        tuple((value or 0.0) * observed for value in values),
-        tuple(0.0 if value is None else observed for value in values),
+        tuple((value or 0.0) / 4 * observed for value in quarters),
+        tuple(0.0 if value is None else observed for value in quarters),
         MONDAY,
         MONDAY + 4 * WEEK,
     )
@@ -84,15 +86,23 @@ def test_each_counted_minute_goes_to_the_hour_that_the_clocks_showed_then(
     seen: list[Observation], zone: ZoneInfo
 ) -> None:
     requests, observed = [0.0] * HOURS, [0.0] * HOURS
+    by_quarter = [0.0] * QUARTERS
     for each in seen:
         for minute in range(60):
             local = (each.start + minute * MINUTE).astimezone(zone)
+            hour = local.weekday() * 24 + local.hour
             if each.minutes:
-                requests[local.weekday() * 24 + local.hour] += each.requests / 60
-                observed[local.weekday() * 24 + local.hour] += each.minutes / 60 / 60
+                requests[hour] += each.requests / 60
+                observed[hour] += each.minutes / 60 / 60
+                by_quarter[4 * hour + local.minute // 15] += each.requests / 60
     week = fold(seen, zone)
-    assert week.requests == pytest.approx(requests)
+    assert week.requests == pytest.approx(by_quarter)
     assert week.observed == pytest.approx(observed)
+    for hour, average in enumerate(week.averages):
+        if average is not None:
+            assert average == pytest.approx(requests[hour] / observed[hour])
+        else:
+            assert observed[hour] < 0.5
 
 
 @given(observations, zones)
@@ -107,12 +117,12 @@ def test_nothing_that_was_counted_is_lost_or_counted_twice(
 
 def test_an_hour_that_was_closed_for_most_of_it_does_not_look_quiet() -> None:
     seen = [Observation(MONDAY, 120, 60), Observation(MONDAY + WEEK, 60, 30)]
-    assert fold(seen, dt.UTC).average(0) == pytest.approx(120)
+    assert fold(seen, dt.UTC).averages[0] == pytest.approx(120)
 
 
 def test_an_hour_of_which_too_little_was_seen_has_no_average() -> None:
     week = fold([Observation(MONDAY, 5, 20)], dt.UTC)
-    assert week.average(0) is None
+    assert week.averages[0] is None
     assert week.levels[0] is None
 
 
@@ -126,7 +136,7 @@ def test_a_closure_costs_what_its_minutes_cost(
 ) -> None:
     requests = unknown = 0.0
     for minute in range(minutes):
-        value = values[hour_of_week((start + minute * MINUTE).astimezone(zone))]
+        value = values[quarter_of_week((start + minute * MINUTE).astimezone(zone)) // 4]
         requests += (value or 0.0) / 60
         unknown += value is None
     found = cost(week_of(values), start, start + minutes * MINUTE, zone)
@@ -142,9 +152,9 @@ def test_a_closure_of_seconds_costs_its_share() -> None:
 
 
 def test_a_closure_says_how_often_its_hours_were_seen() -> None:
-    observed = [4.0] * HOURS
-    observed[1] = 2.0
-    week = Week((0.0,) * HOURS, tuple(observed), MONDAY, MONDAY + 4 * WEEK)
+    times = [4.0] * QUARTERS
+    times[4:8] = [2.0] * 4
+    week = Week((0.0,) * QUARTERS, tuple(times), MONDAY, MONDAY + 4 * WEEK)
     assert cost(week, MONDAY, MONDAY + 2 * HOUR, dt.UTC).observed == pytest.approx(3)
 
 
@@ -216,6 +226,16 @@ def test_of_slots_that_are_as_quiet_the_one_comes_first_that_may_take_longer() -
     values[30] = 0.0
     values[99:102] = [0.0, 0.0, 0.0]
     assert quietest(week_of(values), HOUR)[0].offset == 100 * HOUR
+
+
+def test_in_a_zone_beside_the_hour_the_quiet_hour_is_found_where_it_begins() -> None:
+    seen = [
+        Observation(MONDAY + hour * HOUR, 6 if hour % HOURS in (3, 4) else 100, 60)
+        for hour in range(4 * HOURS)
+    ]
+    slot = quietest(fold(seen, ZoneInfo("Asia/Kolkata")), 2 * HOUR)[0]
+    assert slot.offset == dt.timedelta(hours=8, minutes=30)
+    assert slot.requests == pytest.approx(12)
 
 
 @pytest.mark.parametrize("length", [dt.timedelta(0), -HOUR, WEEK + MINUTE])

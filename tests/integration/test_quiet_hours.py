@@ -67,16 +67,14 @@ def test_in_another_zone_it_is_another_hour(now: dt.datetime) -> None:
     count(now, 4, quiet_on_sunday_at_three)
     with timezone.override("Asia/Kolkata"):
         lines = run("quiet", "--length", "2h").lines
-    assert lines[1].startswith("  Sunday 08:30 to 10:30: about 56 requests") or (
-        "Sunday 09:00 to 11:00" in lines[1]
-    )
+    assert lines[1].startswith("  Sunday 08:30 to 10:30: about 12 requests; ")
 
 
 def test_too_little_is_said_to_be_too_little(now: dt.datetime) -> None:
-    assert run("quiet").lines == [
-        "Nothing was counted yet. Quiet hours can be told when the site has been open for a week; "
-        "each process stores its counts once a minute."
-    ]
+    (line,) = run("quiet").lines
+    assert line.startswith(
+        "Nothing was counted yet. Quiet hours can be told when the site has been"
+    )
     count(now, 0.5, lambda hour: 9)
     result = run("quiet")
     assert result.code == 0

@@ -2,9 +2,10 @@
 
 Everything is told by the clocks of one time zone. An hour of the week is a number from 0 (Monday,
 midnight to one) to 167. What was counted is known by hours of UTC; within one of them it counts as
-evenly spread, so where the zone lies half an hour or a quarter beside UTC, each counted hour is
-shared out over the two local ones that it touches. The day on which the clocks change needs no rule
-of its own: each quarter of an hour goes where the clocks stood then.
+evenly spread, and is kept by the quarters of the local hour. So where the zone lies half an hour or
+a quarter beside UTC, a quiet hour is found where it really begins, and an hour of the map is made
+of two. The day on which the clocks change needs no rule of its own: each quarter of an hour goes
+where the clocks stood then.
 
 An hour counts only as far as it was *observed*: some process ran, and the site was open. So a
 closure makes its hour neither quiet nor busy, it only leaves less to go by.
@@ -16,11 +17,11 @@ import datetime as dt
 import enum
 import itertools
 import math
-import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 HOURS = 7 * 24
+QUARTERS = 4 * HOURS
 
 LEVELS = 5
 """How many shades of busy there are; 0 is for hours in which nobody came at all."""
@@ -34,7 +35,7 @@ STEP = dt.timedelta(minutes=30)
 WEEK = dt.timedelta(weeks=1)
 
 LEAST_OBSERVED = 0.5
-"""Hours of observation from which on something is said about an hour of the week."""
+"""How many times something has to be observed before it is told how many come."""
 
 LEAST_KNOWN = HOURS // 2
 """How many hours of the week have to be known before any are compared."""
@@ -68,27 +69,33 @@ class Sureness(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """What is known of each hour of the week."""
+    """What is known of each quarter of an hour of the week."""
 
     requests: tuple[float, ...]
-    """All that were counted, by hour of the week."""
-    observed: tuple[float, ...]
-    """Hours of observation, by hour of the week."""
+    """All that were counted, by quarter."""
+    times: tuple[float, ...]
+    """How many times it was observed, by quarter."""
     since: dt.datetime | None = None
     """The first moment and the last one of it; ``None`` where there is nothing."""
     until: dt.datetime | None = None
 
-    def average(self, hour: int) -> float | None:
-        """Requests in that hour of an average week; ``None`` when too little was observed."""
-        observed = self.observed[hour % HOURS]
-        if observed < LEAST_OBSERVED - _TINY:
-            return None
-        return self.requests[hour % HOURS] / observed
+    @property
+    def rates(self) -> tuple[float | None, ...]:
+        """Requests an hour, by quarter; ``None`` where too little was observed."""
+        return tuple(map(_rate, self.requests, self.times))
+
+    @property
+    def observed(self) -> tuple[float, ...]:
+        """Hours of observation, by hour of the week."""
+        return tuple(sum(self.times[first : first + 4]) / 4 for first in range(0, QUARTERS, 4))
 
     @property
     def averages(self) -> tuple[float | None, ...]:
-        """:meth:`average` of each hour."""
-        return tuple(self.average(hour) for hour in range(HOURS))
+        """Requests in an average hour, by hour of the week, as far as it is known."""
+        return tuple(
+            _rate(sum(self.requests[first : first + 4]) / 4, sum(self.times[first : first + 4]) / 4)
+            for first in range(0, QUARTERS, 4)
+        )
 
     @property
     def sureness(self) -> Sureness:
@@ -98,7 +105,7 @@ class Week:
             return Sureness.NONE
         if len(known) < LEAST_KNOWN:
             return Sureness.NONE
-        enough = statistics.median(known) >= GOOD_WEEKS - _TINY
+        enough = sorted(known)[len(known) // 2] >= GOOD_WEEKS - _TINY
         return Sureness.GOOD if enough else Sureness.ROUGH
 
     @property
@@ -112,11 +119,16 @@ class Week:
         return tuple(None if each is None else _level(each, most) for each in averages)
 
 
+def _rate(requests: float, times: float) -> float | None:
+    """Requests an hour, from those of some quarters of an hour; ``None``: too few to tell."""
+    return 4 * requests / times if times >= LEAST_OBSERVED - _TINY else None
+
+
 def _level(average: float, most: float) -> int:
     return max(1, math.ceil(LEVELS * math.sqrt(average / most))) if average else 0
 
 
-NOTHING = Week((0.0,) * HOURS, (0.0,) * HOURS)
+NOTHING = Week((0.0,) * QUARTERS, (0.0,) * QUARTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +164,14 @@ class Slot:
         return gap < self.length or WEEK - gap < other.length
 
 
-def hour_of_week(local: dt.datetime) -> int:
-    """The number of the hour that *local* lies in."""
-    return local.weekday() * 24 + local.hour
+def quarter_of_week(local: dt.datetime) -> int:
+    """The number of the quarter of an hour that *local* lies in, from Monday, midnight."""
+    return 4 * (local.weekday() * 24 + local.hour) + local.minute // 15
 
 
 def fold(observations: Iterable[Observation], zone: dt.tzinfo) -> Week:
     """What *observations* say of the hours of the week by the clocks of *zone*."""
-    requests, observed = [0.0] * HOURS, [0.0] * HOURS
+    requests, times = [0.0] * QUARTERS, [0.0] * QUARTERS
     since: dt.datetime | None = None
     until: dt.datetime | None = None
     for each in observations:
@@ -169,24 +181,24 @@ def fold(observations: Iterable[Observation], zone: dt.tzinfo) -> Week:
         since = start if since is None else min(since, start)
         until = start + _HOUR if until is None else max(until, start + _HOUR)
         for quarter in range(4):
-            hour = hour_of_week((start + quarter * QUARTER).astimezone(zone))
-            requests[hour] += each.requests / 4
-            observed[hour] += each.minutes / 60 / 4
-    return Week(tuple(requests), tuple(observed), since, until)
+            place = quarter_of_week((start + quarter * QUARTER).astimezone(zone))
+            requests[place] += each.requests / 4
+            times[place] += each.minutes / 60
+    return Week(tuple(requests), tuple(times), since, until)
 
 
 def cost(week: Week, start: dt.datetime, end: dt.datetime, zone: dt.tzinfo) -> Cost:
     """What a closure in ``[start, end)`` would turn away on an average week."""
     requests = observed = known = unknown = 0.0
-    averages = week.averages
+    rates = week.rates
     for piece, length in _pieces(start.astimezone(dt.UTC), end.astimezone(dt.UTC)):
-        hour = hour_of_week(piece.astimezone(zone))
-        average = averages[hour]
-        if average is None:
+        place = quarter_of_week(piece.astimezone(zone))
+        rate = rates[place]
+        if rate is None:
             unknown += length
         else:
-            requests += average * length
-            observed += week.observed[hour] * length
+            requests += rate * length
+            observed += week.times[place] * length
             known += length
     return Cost(requests, dt.timedelta(hours=unknown), observed / known if known else 0.0)
 
@@ -210,7 +222,8 @@ def quietest(week: Week, length: dt.timedelta, count: int = 3) -> list[Slot]:
     """
     if not dt.timedelta(0) < length <= WEEK or week.sureness is Sureness.NONE:
         return []
-    requests, unknown = _Sums(week.averages), _Sums([a is None for a in week.averages])
+    rates = week.rates
+    requests, unknown = _Sums(rates), _Sums([rate is None for rate in rates])
     hours = length / _HOUR
     ranked = []
     for number in range(WEEK // STEP):
@@ -235,10 +248,10 @@ def quietest(week: Week, length: dt.timedelta, count: int = 3) -> list[Slot]:
 
 
 class _Sums:
-    """Sums over stretches of the week, whatever their length."""
+    """Sums over stretches of the week, of values an hour that are given by quarter."""
 
     def __init__(self, values: Sequence[float | None]) -> None:
-        self._values = [value or 0.0 for value in values]
+        self._values = [(value or 0.0) / 4 for value in values]
         self._before = [0.0, *itertools.accumulate(self._values)]
 
     def between(self, start: float, length: float) -> float:
@@ -247,7 +260,7 @@ class _Sums:
         return max(0.0, self._until(start + length) - self._until(start))
 
     def _until(self, hour: float) -> float:
-        weeks, rest = divmod(hour, HOURS)
+        weeks, rest = divmod(4 * hour, QUARTERS)
         whole = int(rest)
         return weeks * self._before[-1] + self._before[whole] + (rest - whole) * self._values[whole]
 
@@ -258,7 +271,7 @@ def next_time(slot: Slot, after: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
     Where the clocks skip that time it is a week later; where they show it twice it is the first.
     """
     local = after.astimezone(zone).replace(tzinfo=None)
-    monday = dt.datetime.combine(local.date() - dt.timedelta(days=local.weekday()), dt.time())
+    monday = dt.datetime.combine(local.date() - dt.timedelta(days=local.weekday()), dt.time.min)
     for week in range(-1, 4):
         moment = monday + slot.offset + week * WEEK
         found = moment.replace(tzinfo=zone).astimezone(dt.UTC)
