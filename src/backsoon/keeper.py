@@ -16,7 +16,7 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import brakes, conf, environment, lastknown, services, store, traffic
+from . import brakes, conf, environment, lastknown, services, store, subscribers, traffic
 from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
@@ -38,6 +38,9 @@ PATIENCE_SECONDS = 1.0
 
 FULL_READING_SECONDS = 10.0
 """How often everything is read again, so that rows changed behind our back are noticed."""
+
+FIRST_TIDY_SECONDS, TIDY_SECONDS = 60.0, 3600.0
+"""When a process looks for what has been kept long enough, and how often."""
 
 SERIES_SECONDS = 3600.0
 """How often it is seen to that series of closures go on."""
@@ -109,6 +112,7 @@ class Keeper:
         """The closure, and its longest time, about which somebody has raised the alarm."""
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
+        self._tidy_at = since_boot() + FIRST_TIDY_SECONDS
         self._series_seen_at = lease.NEVER
         self._tally = traffic.Tally()
 
@@ -139,6 +143,7 @@ class Keeper:
                 with self._reading:
                     self._read()
                 self.registrar.report(self._holder.stance())
+            self._tidy()
             self._look_for_overdue()
             self._look_for_series()
         except NotMigratedError:
@@ -274,6 +279,17 @@ class Keeper:
                 logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
         else:
             self._alarmed, self._unalarmed = (known.mark.epoch, overdue_at), ""
+
+    def _tidy(self) -> None:
+        """From time to time, see to it that no visitor's address is kept for longer than said."""
+        now = since_boot()
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + TIDY_SECONDS
+        try:
+            subscribers.purge(store.utc_now())
+        except BacksoonError as error:
+            logger.debug("Backsoon: old addresses of visitors stay for now: %s", type(error))
 
     def _look_for_series(self) -> None:
         """See to it that closures which come again are planned long before they come."""

@@ -35,7 +35,7 @@ def test_a_closure_is_planned_moved_and_cancelled_on_a_phone_without_javascript(
     expect(outlook).to_contain_text(LONG)
     outlook.get_by_role("button", name="Plan it").click()
     expect(page.locator(".messagelist")).to_contain_text("The closure is planned.")
-    page.get_by_role("link", name=re.compile("Change #")).click()
+    page.get_by_role("link", name=re.compile("Edit #")).click()
     page.get_by_label("1 hour", exact=True).check()
     page.get_by_role("button", name="Check", exact=True).click()
     expect(outlook).to_contain_text("1 hour. It opens by itself.")

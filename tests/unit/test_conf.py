@@ -95,6 +95,9 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("COUNT_TRAFFIC", False, False),
     ("NOTICE", dt.timedelta(days=3), 3 * 86400.0),
     ("NOTICE", 0, 0.0),
+    ("NOTICE_BANNER", True, True),
+    ("TELL_ME", True, True),
+    ("TELL_ME_MOST", 500, 500),
 ]
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -161,7 +164,10 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("OPEN_WHEN_OVERDUE", 1, "neither True nor False", "True or False"),
     ("COUNT_TRAFFIC", "no", "neither True nor False", "True or False"),
     ("NOTICE", "1 day", "no length of time", "seconds, or a timedelta"),
+    ("NOTICE_BANNER", "yes", "neither True nor False", "True or False"),
     ("NOTICE", -5, "out of range", "0 for no notice"),
+    ("TELL_ME", "yes", "neither True nor False", "True or False"),
+    ("TELL_ME_MOST", -1, "not a whole number from 0", "0, 1, 2"),
 ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -46,9 +46,16 @@ class SiteRoutes:
 
     page: frozenset[str]
     status: frozenset[str]
+    calendar: frozenset[str]
+    feed: frozenset[str]
     doors: tuple[PathPattern, ...]
     """Where people log in and out."""
     files: tuple[PathPattern, ...]
+    documents: frozenset[str] = field(init=False)
+    """Those for machines: status, calendar and feed."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "documents", self.status | self.calendar | self.feed)
 
     def exemption(self, method: str, path: str) -> str:
         """Which of these lets the request by, in words; empty when none does."""
@@ -58,7 +65,7 @@ class SiteRoutes:
         files = first_match(self.files, method, path)
         if files is not None:
             return f"static or media files: {files.path}"
-        if path in self.page or path in self.status:
+        if path in self.page or path in self.documents:
             return f"maintenance page: {path}"
         return ""
 
@@ -69,6 +76,8 @@ def site_routes() -> SiteRoutes:
     return SiteRoutes(
         page=frozenset(_paths_of("backsoon:page")),
         status=frozenset(_paths_of("backsoon:status")),
+        calendar=frozenset(_paths_of("backsoon:calendar")),
+        feed=frozenset(_paths_of("backsoon:feed")),
         doors=_doors(),
         files=tuple(_file_prefixes()),
     )
@@ -187,6 +196,12 @@ def page_address(language: str, prefix: str) -> str:
         return iri_to_uri(reversed_or_empty("backsoon:page")) or ""
 
 
+@functools.cache
+def tell_me_paths() -> frozenset[str]:
+    """Where visitors leave their address to be told of the end; none unless the settings ask."""
+    return frozenset(_paths_of("backsoon:tell-me") if conf.current().tell_me else ())
+
+
 def reversed_or_empty(name: str) -> str:
     """The path of a named route in the active language, or ``""``."""
     try:
@@ -231,6 +246,7 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
         site_routes.cache_clear()
         has_open_views.cache_clear()
         page_address.cache_clear()
+        tell_me_paths.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="backsoon.routes")

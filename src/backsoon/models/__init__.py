@@ -4,6 +4,7 @@ from .control import Maintenance
 from .history import Change, ChangeQuerySet
 from .series import Series
 from .settings import SettingType, SystemSetting
+from .subscriber import Subscriber
 from .traffic import Traffic
 from .window import Window, new_uid
 from .worker import Worker
@@ -14,6 +15,7 @@ __all__ = [
     "Maintenance",
     "Series",
     "SettingType",
+    "Subscriber",
     "SystemSetting",
     "Traffic",
     "Window",
