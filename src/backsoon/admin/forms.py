@@ -126,7 +126,7 @@ class SettingsForm(forms.Form):
     def _add_field(self, definition: Definition, part: str, value: str | bool) -> None:
         made = field_for(definition)
         made.initial = value
-        made.widget.attrs["id"] = _id(part)
+        made.widget.attrs["id"] = id_of(part)
         if definition.translatable and ":" in part:
             self.codes[part] = part.partition(":")[2]
         self.fields[part] = made
@@ -252,7 +252,7 @@ class SettingsForm(forms.Form):
     def _note(self, definition: Definition, now: Entry, by: str, *, touched: bool) -> str:
         shown = initial_values(definition, now)
         texts = [
-            (f"{_language_name(self.codes[part])}: " if part in self.codes else "")
+            (f"{language_name(self.codes[part])}: " if part in self.codes else "")
             + (_("“%(text)s”") % {"text": Truncator(value).chars(300)} if value else _("(empty)"))
             for part, value in shown.items()
             if isinstance(value, str) and (value or part not in self.codes)
@@ -284,7 +284,7 @@ class SettingsForm(forms.Form):
         """Every error and note as (id of the input, its label, sentence), for the summary."""
         return [
             (
-                _id(name) if name in self.fields else "",
+                id_of(name) if name in self.fields else "",
                 self._label(name) if name in self.fields else "",
                 str(message),
             )
@@ -296,7 +296,7 @@ class SettingsForm(forms.Form):
     def _label(self, part: str) -> str:
         label = str(self.fields[part].label)
         code = self.codes.get(part)
-        return f"{label} ({_language_name(code)})" if code else label
+        return f"{label} ({language_name(code)})" if code else label
 
     def _row(self, definition: Definition) -> Row:
         name, parts = name_of(definition.key), self._parts(definition)
@@ -316,14 +316,14 @@ class SettingsForm(forms.Form):
             row.exact = _moment(self.stored(definition.key).value)
         row.is_on = definition.key == SWITCH and self.stored(SWITCH).value == "true"
         for line in lines:
-            _describe(line, has_help=line is row.line and bool(definition.help_text))
+            describe(line, has_help=line is row.line and bool(definition.help_text))
         return row
 
     def _line(self, definition: Definition, part: str) -> Line:
         code = self.codes.get(part, "")
         return Line(
             self[part],
-            _language_name(code) if code else str(definition.label),
+            language_name(code) if code else str(definition.label),
             notes=list(self.notes.get(part, ())),
             errors=[str(message) for message in self.errors.get(part, ())] if self.is_bound else [],
             limit=definition.max_length if definition.setting_type == SettingType.TEXTAREA else 0,
@@ -381,7 +381,7 @@ class SwitchForm(forms.Form):
                 str(bound.label),
                 errors=[str(message) for message in bound.errors],
             )
-            _describe(line, has_help=True)
+            describe(line, has_help=True)
             yield line
 
 
@@ -434,7 +434,8 @@ def _other_languages(entry: Entry) -> list[str]:
     return list(dict.fromkeys([*(code for code in codes if code != main), *entry.translations]))
 
 
-def _language_name(code: str) -> str:
+def language_name(code: str) -> str:
+    """The name of a language for people, in theirs."""
     names = dict(known.languages())
     if code in names:
         return _(names[code])
@@ -449,7 +450,7 @@ def _normal(text: Any) -> str:
     return str(text or "").replace("\r\n", "\n").strip()
 
 
-def _id(part: str) -> str:
+def id_of(part: str) -> str:
     """An id for HTML, which may hold no spaces; names may be anything."""
     return "id_" + "".join(
         sign if sign.isalnum() or sign in "-_" else f"_{ord(sign):x}_" if sign != ":" else "__"
@@ -457,7 +458,7 @@ def _id(part: str) -> str:
     )
 
 
-def _describe(line: Line, *, has_help: bool) -> None:
+def describe(line: Line, *, has_help: bool) -> None:
     """Tie help, notes and errors to the input for those who hear the page."""
     named = [f"{line.id}_errors"] if line.errors else []
     named += [f"{line.id}_notes"] if line.notes else []

@@ -126,7 +126,7 @@ def _save(
             form.add_error(None, f"{error} {_use_the_switch()}")
         except StoreUnavailableError:
             status_code = NOT_STORED
-            form.add_error(None, _not_stored())
+            form.add_error(None, not_stored())
         else:
             # The tag tells the page's script that nothing has to be kept any longer.
             messages.success(request, _saved_message(outcome), extra_tags="backsoon-saved")
@@ -142,7 +142,7 @@ def _meet_others(form: SettingsForm, error: ConflictError) -> int:
         fresh = store.load()
         form.meet(fresh, _last_actors())
     except StoreUnavailableError:
-        form.add_error(None, _not_stored())
+        form.add_error(None, not_stored())
         return NOT_STORED
     form.add_error(None, str(error))
     return IN_CONFLICT
@@ -170,7 +170,8 @@ def _saved_message(outcome: Outcome) -> str:
     return _("The settings were saved.")
 
 
-def _not_stored() -> str:
+def not_stored() -> str:
+    """That the database did not answer, to somebody who typed something."""
     return _(
         "The database did not answer, so nothing was saved. What you typed is still here; try "
         "again in a moment."
@@ -206,6 +207,7 @@ def _settings_response(
         "zone": timezone.get_current_timezone_name(),
         "locks_out": not is_administrator(request.user),
         "history_url": status.links()["history_url"],
+        "calendar_url": status.links()["calendar_url"],
         "backsoon_reading": reading,
     }
     code = NOT_STORED if unread else status_code
@@ -242,7 +244,7 @@ def confirm_page(request: HttpRequest) -> HttpResponseBase:
             code, checks = IN_CONFLICT, error.results
         except StoreUnavailableError:
             code = NOT_STORED
-            form.add_error(None, _not_stored())
+            form.add_error(None, not_stored())
         else:
             messages.success(request, switched_message(outcome))
             return HttpResponseRedirect(_after_switch(request, outcome))

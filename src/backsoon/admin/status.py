@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 VIEW_HISTORY = "backsoon.view_change"
 
+EXTENSIONS = (15, 30, 60)
+"""Minutes by which a planned closure that goes on can be made longer with one press."""
+
 AHEAD = dt.timedelta(days=7)
 """How long before it begins a planned closure is spoken of."""
 
@@ -96,6 +99,8 @@ def links() -> dict[str, str]:
         "progress_url": reversed_or_empty("backsoon_admin:progress"),
         "extend_url": reversed_or_empty("backsoon_admin:extend"),
         "report_url": reversed_or_empty("backsoon_admin:report"),
+        "calendar_url": reversed_or_empty("backsoon_admin:calendar"),
+        "plan_url": reversed_or_empty("backsoon_admin:plan"),
     }
 
 
@@ -110,7 +115,7 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
     if not may_see_history(user):
         addresses["history_url"] = addresses["report_url"] = ""
     if not allowed:
-        addresses["settings_url"] = ""
+        addresses["settings_url"] = addresses["calendar_url"] = addresses["plan_url"] = ""
     if not insider:
         addresses["preview_url"] = addresses["progress_url"] = ""
     if not allowed:
@@ -131,6 +136,10 @@ def context(reading: Reading, user: Any) -> dict[str, Any]:
         "opens_when_overdue": switch.opens_when_overdue,
         "planned": _next_planned(reading.snapshot),
         "fails": _trouble(reading) if insider else None,
+        # Only what its reader can change has an address, and with it buttons.
+        "running": state.window if addresses["calendar_url"] else None,
+        "by_plan": state.window is not None and not reading.trouble,
+        "extensions": EXTENSIONS,
         "epoch": reading.snapshot.mark.epoch,
         "open_at_end": switch.open_at_end and not is_open,
         "trouble": reading.trouble,

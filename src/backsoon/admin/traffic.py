@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods
 from backsoon import conf, store, traffic
 from backsoon.core.traffic import HOURS, LEVELS, NOTHING, Sureness, Week, cost, rounded
 from backsoon.exceptions import StoreUnavailableError
+from backsoon.http.users import may_change
 
 from . import quiet, status, times
 from .pages import NOT_STORED, render
@@ -322,6 +323,7 @@ def quiet_hours_page(request: HttpRequest) -> HttpResponseBase:
         "title": _("Quiet hours"),
         "form": form,
         "heat": heat,
+        "plan_url": status.links()["plan_url"] if may_change(request.user) else "",
         "backsoon_reading": status.last_known(),
     }
     code = NOT_STORED if heat["trouble"] else 200

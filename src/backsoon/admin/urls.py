@@ -11,7 +11,9 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
+from .calendar import calendar_page
 from .pages import confirm_page, settings_page
+from .planning import extend_planned, plan_page, plan_preview, planned_page, verb_page
 from .preview import preview
 from .progress import extend, progress_data, progress_page
 from .report import report_json, report_page
@@ -30,5 +32,19 @@ urlpatterns = [
     path("settings/report/", admin.site.admin_view(report_page), name="report"),
     path("settings/report.json", admin.site.admin_view(report_json), name="report_json"),
     path("settings/preview/", admin.site.admin_view(preview), name="preview"),
+    path("settings/calendar/", admin.site.admin_view(calendar_page), name="calendar"),
+    path("settings/calendar/plan/", admin.site.admin_view(plan_page), name="plan"),
+    path("settings/calendar/preview/", admin.site.admin_view(plan_preview), name="plan_preview"),
+    path("settings/calendar/<int:number>/", admin.site.admin_view(planned_page), name="planned"),
+    path(
+        "settings/calendar/<int:number>/extend/",
+        admin.site.admin_view(extend_planned),
+        name="extend_planned",
+    ),
+    path(
+        "settings/calendar/<int:number>/<str:verb>/",
+        admin.site.admin_view(verb_page),
+        name="plan_verb",
+    ),
     path("settings/quiet-hours/", admin.site.admin_view(quiet_hours_page), name="quiet_hours"),
 ]

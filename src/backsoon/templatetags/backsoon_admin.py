@@ -90,3 +90,21 @@ def backsoon_fill(text: str, element: SafeString) -> SafeString:
     """*text* with *element* in place of ``{time}``: translators see a sentence, not its markup."""
     before, _sign, after = text.partition("{time}")
     return format_html("{}{}{}", before, element, after)
+
+
+@register.simple_tag
+def backsoon_period(start: dt.datetime, end: dt.datetime | None) -> SafeString:
+    """Two ``<time>``, from when to when; see :func:`backsoon.admin.times.period`."""
+    return times.period(start, end)
+
+
+@register.simple_tag
+def backsoon_clock(moment: dt.datetime) -> str:
+    """The time of day in the reader's zone."""
+    return times.clock(moment)
+
+
+@register.simple_tag
+def backsoon_away(moment: dt.datetime, form: times.Away = "until") -> str:
+    """How far a moment to come is away: "in 3 hours", or ("left") "3 hours left"."""
+    return times.away(moment, form)

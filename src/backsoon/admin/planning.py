@@ -1,0 +1,586 @@
+"""The pages on which a closure is planned, changed, begun, ended and taken back.
+
+Nothing is stored before its reader has seen what will come of it: the first sending is answered
+with sentences, and the second one counts only if nothing has changed in between.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from backsoon import repeating, scheduling, services, store
+from backsoon.exceptions import (
+    ConflictError,
+    InvalidSettingError,
+    NoSuchWindowError,
+    StoreUnavailableError,
+)
+from backsoon.http import pages as visitors_pages
+from backsoon.models import Change
+from backsoon.models import Window as WindowRow
+
+from . import outlook, times
+from .calendar import Condition, closure_of
+from .fields import as_local, in_utc
+from .pages import (
+    IN_CONFLICT,
+    NOT_STORED,
+    by_web,
+    not_stored,
+    render,
+    require_change,
+    stand_aside,
+)
+from .planning_forms import AT, PlanForm
+from .status import EXTENSIONS
+from .traffic import heat_map
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from django.http import HttpRequest, QueryDict
+    from django.http.response import HttpResponseBase
+
+    from backsoon.core.vocabulary import Window
+    from backsoon.services import Outcome
+    from backsoon.snapshots import Snapshot
+
+    from .planning_forms import Draft
+
+NIGHT = (dt.time(2), dt.timedelta(hours=2))
+"""The closure that is offered by a button: its local start and its length."""
+
+LONGEST_SLOT = dt.timedelta(days=1)
+"""For closures longer than this no quieter time of the week is looked for."""
+
+LARGEST_NUMBER = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the page says besides the form."""
+
+    sentences: list[outlook.Sentence] | None = None
+    checked: str = ""
+    """What the next sending must bring to be carried out."""
+    remark: str = ""
+    code: int = 200
+
+
+# -- Plan and change -----------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def plan_page(request: HttpRequest) -> HttpResponseBase:
+    """Plan a closure; ``?start=`` and ``?end=`` (ISO 8601) fill in its times."""
+    require_change(request)
+    if request.method != "POST":
+        return _page(request, PlanForm(initial=_times_of(request.GET)), None)
+    if "fill" in request.POST:
+        return _page(request, PlanForm(initial=_filled(request.POST)), None)
+    form = PlanForm(request.POST)
+    return _answer(request, form, None)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def planned_page(request: HttpRequest, number: int) -> HttpResponseBase:
+    """Change a planned closure that is to come, or goes on."""
+    require_change(request)
+    try:
+        window = find(number)
+    except NoSuchWindowError:
+        return _too_late(request, number)
+    except StoreUnavailableError:
+        return _unavailable(request)
+    begun = window.starts_at <= store.utc_now()
+    if request.method != "POST":
+        form = PlanForm(window=window, begun=begun, initial=_times_of(request.GET))
+        return _page(request, form, window)
+    if "fill" in request.POST:
+        form = PlanForm(window=window, begun=begun, initial=_filled(request.POST))
+        return _page(request, form, window)
+    return _answer(request, PlanForm(request.POST, window=window, begun=begun), window)
+
+
+def _answer(request: HttpRequest, form: PlanForm, window: Window | None) -> HttpResponseBase:
+    """Check, or carry out what was checked."""
+    is_valid = form.is_valid()
+    if window is not None and request.POST.get("sequence") != str(window.sequence):
+        form.meet(_last_actor(window))
+        return _page(request, form, window, Answer(remark=_changed_by_others(), code=IN_CONFLICT))
+    if not is_valid:
+        return _page(request, form, window)
+    try:
+        return _check(request, form, window)
+    except InvalidSettingError as error:
+        form.add_service_errors(error.errors)
+        return _page(request, form, window)
+    except StoreUnavailableError:
+        return _page(request, form, window, Answer(remark=not_stored(), code=NOT_STORED))
+
+
+def _check(
+    request: HttpRequest, form: PlanForm, window: Window | None, *, again: bool = False
+) -> HttpResponseBase:
+    draft, now = form.draft(), store.utc_now()
+    snapshot = store.load()
+    judge(snapshot, draft, window, now)
+    checked = draft.fingerprint(snapshot.mark.epoch, window.sequence if window else "")
+    wants_it = "plan" in request.POST
+    if wants_it and request.POST.get("checked") == checked and not again:
+        try:
+            outcome = _carry_out(request, draft, window, snapshot)
+        except ConflictError:
+            return _check(request, form, window, again=True)
+        messages.success(request, _done(outcome, window))
+        return HttpResponseRedirect(_month_of(draft.starts_at))
+    seen = bool(request.POST.get("checked"))
+    answer = Answer(
+        sentences=[
+            *outlook.sentences(snapshot, draft.window(window), now),
+            *outlook.repetition(snapshot, draft.window(window), draft.repeat),
+        ],
+        checked=checked,
+        remark=_("Something has changed since you checked. This is what will happen now.")
+        if wants_it and (seen or again)
+        else "",
+        code=IN_CONFLICT if again else 200,
+    )
+    return _page(request, form, window, answer, draft=draft, snapshot=snapshot)
+
+
+def judge(snapshot: Snapshot, draft: Draft, window: Window | None, now: dt.datetime) -> None:
+    """Say beforehand what the services will say. Raises :class:`InvalidSettingError`."""
+    if window is None:
+        plan = scheduling.scheduled(
+            now, draft.starts_at, draft.ends_at, mode=draft.mode, keep_logins=draft.keep_logins,
+            words=draft.words, notice=draft.notice, reason=draft.reason, origin=services.CODE,
+        )  # fmt: skip
+        if draft.repeat:
+            repeating.repeated(plan, now, draft.repeat, timezone.get_current_timezone_name())
+    else:
+        scheduling.moved(
+            snapshot, now, scheduling.current(snapshot, now, window.uid),
+            **_moves(draft, window),
+        )  # fmt: skip
+
+
+def _carry_out(
+    request: HttpRequest, draft: Draft, window: Window | None, snapshot: Snapshot
+) -> Outcome:
+    stand_aside(request)
+    if window is None:
+        return services.schedule(
+            draft.starts_at, draft.ends_at, mode=draft.mode, keep_logins=draft.keep_logins,
+            words=draft.words, notice=draft.notice, repeat=draft.repeat, reason=draft.reason,
+            origin=by_web(request), expected=snapshot.mark,
+        )  # fmt: skip
+    return services.reschedule(
+        window.uid, **_moves(draft, window), reason=draft.reason, origin=by_web(request),
+        expected=snapshot.mark,
+    )  # fmt: skip
+
+
+def _moves(draft: Draft, window: Window) -> dict[str, Any]:
+    return {
+        "starts_at": None if draft.starts_at == window.starts_at else draft.starts_at,
+        "ends_at": draft.ends_at,
+        "until_opened": draft.ends_at is None,
+        "words": draft.words,
+        "notice": draft.notice,
+    }
+
+
+def _done(outcome: Outcome, window: Window | None) -> str:
+    if not outcome.changed:
+        return _("There was nothing to change.")
+    if window is not None:
+        return _("The plan was changed.")
+    if len(outcome.windows) > 1:
+        return _("The closures are planned, those of the next weeks at once.")
+    return _("The closure is planned.")
+
+
+# -- One press ---------------------------------------------------------------------------------
+
+
+@require_http_methods(["POST"])
+def extend_planned(request: HttpRequest, number: int) -> HttpResponseBase:
+    """Let a planned closure last so many ``minutes`` longer."""
+    require_change(request)
+    minutes = request.POST.get("minutes", "")
+    if minutes not in map(str, EXTENSIONS):
+        return HttpResponse(_("There is no such length."), status=400)
+    try:
+        window = find(number)
+        if window.ends_at is None:
+            messages.warning(request, _("It has no end that could be moved."))
+        elif request.POST.get("sequence") != str(window.sequence):
+            messages.warning(request, _changed_by_others())
+        else:
+            end = window.ends_at + dt.timedelta(minutes=int(minutes))
+            stand_aside(request)
+            services.reschedule(
+                window.uid, ends_at=end, origin=by_web(request), expected=store.load().mark
+            )
+            text = _("The closure #%(number)d now ends at %(time)s.")
+            messages.success(request, text % {"number": number, "time": times.full(end)})
+    except NoSuchWindowError:
+        return _too_late(request, number)
+    except InvalidSettingError as error:
+        messages.error(request, " ".join(s for texts in error.errors.values() for s in texts))
+    except ConflictError:
+        messages.warning(request, _changed_by_others())
+    except StoreUnavailableError:
+        messages.error(request, _("The database did not answer. Nothing was changed."))
+    return HttpResponseRedirect(_back(request))
+
+
+VERBS = ("begin", "end", "cancel", "end-series")
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Something to be done with one closure after a question."""
+
+    name: str
+    title: str
+    lines: list[str]
+    button: str
+    done: str
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def verb_page(request: HttpRequest, number: int, verb: str) -> HttpResponseBase:
+    """Ask before a closure is begun, ended or cancelled, and do it."""
+    require_change(request)
+    if verb not in VERBS:
+        raise Http404
+    try:
+        window = find(number)
+        asked = _verb(verb, window, store.utc_now())
+    except NoSuchWindowError:
+        return _too_late(request, number)
+    except StoreUnavailableError:
+        return _unavailable(request)
+    if asked is None:
+        # What was to be begun has begun, or the like: the form says what can be done now.
+        return HttpResponseRedirect(reverse("backsoon_admin:planned", args=[number]))
+    remark, code = "", 200
+    if request.method == "POST":
+        if request.POST.get("sequence") == str(window.sequence):
+            remark, code = _do(request, asked, window)
+            if not remark:
+                return HttpResponseRedirect(reverse("backsoon_admin:calendar"))
+        else:
+            remark, code = _changed_by_others(), IN_CONFLICT
+    context = {
+        "title": asked.title,
+        "parent": _parent(),
+        "verb": asked,
+        "window": closure_of(_row(number), store.utc_now()),
+        "sequence": window.sequence,
+        "remark": remark,
+    }
+    return render(request, "backsoon/admin/plan_verb.html", context, code)
+
+
+def _do(request: HttpRequest, verb: Verb, window: Window) -> tuple[str, int]:
+    """Do it; a sentence and a status where it was not done."""
+    reason = request.POST.get("reason", "")
+    try:
+        mark = store.load().mark
+        stand_aside(request)
+        if verb.name == "begin":
+            outcome = services.reschedule(
+                window.uid, starts_at=store.utc_now(), reason=reason, origin=by_web(request),
+                expected=mark,
+            )  # fmt: skip
+        elif verb.name == "end-series":
+            outcome = services.end_series(
+                window.series, reason=reason, origin=by_web(request), expected=mark
+            )
+        else:
+            outcome = services.cancel(
+                window.uid, reason=reason, origin=by_web(request), expected=mark
+            )
+    except ConflictError:
+        return _changed_by_others(), IN_CONFLICT
+    except InvalidSettingError as error:
+        return " ".join(s for texts in error.errors.values() for s in texts), 200
+    except StoreUnavailableError:
+        return _("The database did not answer. Nothing was changed."), NOT_STORED
+    messages.success(request, verb.done)
+    if verb.name == "end" and not outcome.state.is_open:
+        messages.warning(
+            request, _("The site is still closed: by hand, or by another planned closure.")
+        )
+    return "", 200
+
+
+def _verb(name: str, window: Window, now: dt.datetime) -> Verb | None:
+    """What *name* stands for; ``None`` where it makes no sense any more."""
+    begun = window.starts_at <= now
+    values = {"number": window.number}
+    if name == "cancel" and not begun:
+        return Verb(
+            name,
+            _("Cancel the closure #%(number)d?") % values,
+            [
+                _("The site stays open at that time."),
+                _("Visitors who were told of it are told no more."),
+                _("The calendar keeps it as cancelled."),
+            ],
+            _("Cancel this closure"),
+            _("The closure #%(number)d was cancelled.") % values,
+        )
+    if name == "end" and begun:
+        return Verb(
+            name,
+            _("End the closure #%(number)d now?") % values,
+            [
+                _("Visitors can use the site again at once."),
+                _("Users who were logged out can log in again."),
+                _("The calendar keeps when it really ended."),
+            ],
+            _("End now"),
+            _("The closure #%(number)d has ended.") % values,
+        )
+    if name == "end-series" and window.series:
+        return Verb(
+            name,
+            _("Cancel all further closures of this series?"),
+            [
+                _("All closures to come of the series are cancelled, this one included.")
+                if not begun
+                else _("All closures to come of the series are cancelled."),
+                _("No further ones are planned."),
+                _("One that goes on goes on."),
+            ],
+            _("Cancel all further ones"),
+            _("The further closures of the series were cancelled."),
+        )
+    if name == "begin" and not begun:
+        return Verb(
+            name,
+            _("Begin the closure #%(number)d now?") % values,
+            [
+                _("Visitors will see the maintenance page at once."),
+                _("Its end stays as it was planned."),
+                _("Administrators keep working."),
+            ],
+            _("Begin now"),
+            _("The closure #%(number)d has begun.") % values,
+        )
+    return None
+
+
+# -- Preview -----------------------------------------------------------------------------------
+
+
+@require_http_methods(["POST"])
+def plan_preview(request: HttpRequest) -> HttpResponse:
+    """The page that visitors would see at the start of the closure that was typed."""
+    require_change(request)
+    form = PlanForm(request.POST)
+    language = get_language() or "en"
+    try:
+        snapshot = store.load()
+        if form.is_valid():
+            window = form.draft().window()
+            state = outlook.state_at_start(snapshot, window)
+            html = visitors_pages.render(
+                snapshot, outlook.ruled_by(state, window), language, preview=True
+            )
+            page = visitors_pages.prepare(html)
+            response = HttpResponse(page.body)
+            response["Content-Security-Policy"] = page.content_security_policy
+            response["Cache-Control"] = "no-store"
+            return response
+    except (StoreUnavailableError, ValueError):
+        pass
+    text = _("There is nothing to show yet: enter a start and an end first.")
+    return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
+
+
+# -- Finding -----------------------------------------------------------------------------------
+
+
+def find(number: int) -> Window:
+    """The planned closure of this *number*, if it is to come or goes on.
+
+    Raises :class:`NoSuchWindowError` and :class:`StoreUnavailableError`.
+    """
+    snapshot, now = store.load(), store.utc_now()
+    for window in snapshot.windows:
+        if window.number == number:
+            return scheduling.current(snapshot, now, window.uid)
+    raise NoSuchWindowError({"window": [_("There is no such planned closure any more.")]})
+
+
+def _row(number: int) -> WindowRow:
+    row = store.find_window(number) if number < LARGEST_NUMBER else None
+    if row is None:
+        raise Http404
+    return row
+
+
+def _too_late(request: HttpRequest, number: int) -> HttpResponseBase:
+    """To where it can still be seen."""
+    row = _row(number)
+    values = {"number": number}
+    if closure_of(row, store.utc_now()).condition is Condition.CANCELLED:
+        messages.warning(request, _("The closure #%(number)d was cancelled.") % values)
+    else:
+        messages.warning(request, _("The closure #%(number)d is over.") % values)
+    return HttpResponseRedirect(_month_of(row.starts_at))
+
+
+def _unavailable(request: HttpRequest) -> HttpResponseBase:
+    messages.error(request, _("The database did not answer. Nothing was changed."))
+    return HttpResponseRedirect(reverse("backsoon_admin:calendar"))
+
+
+def _last_actor(window: Window) -> str:
+    """Who changed the plan of *window* last, as far as the latest entries of the history tell."""
+    with store.translated_errors():
+        for change in Change.objects.using(store.alias())[:50]:
+            after = change.after if isinstance(change.after, dict) else {}
+            if after.get("window") == f"#{window.number}":
+                return change.actor_name
+    return ""
+
+
+def _changed_by_others() -> str:
+    return _("Somebody else has changed this closure in the meantime. Nothing was done.")
+
+
+def _month_of(moment: dt.datetime) -> str:
+    return f"{reverse('backsoon_admin:calendar')}?month={timezone.localtime(moment):%Y-%m}"
+
+
+def _back(request: HttpRequest) -> str:
+    if request.POST.get("from") == "card":
+        return reverse("admin:index")
+    return reverse("backsoon_admin:calendar")
+
+
+def _parent() -> dict[str, str]:
+    return {"url": reverse("backsoon_admin:calendar"), "label": _("Planned closures")}
+
+
+# -- Filling in --------------------------------------------------------------------------------
+
+
+def _times_of(query: QueryDict) -> dict[str, str]:
+    """Start and end that the address names; what is no moment is left out."""
+    values = {}
+    for name, field in (("start", "starts_at"), ("end", "ends_at")):
+        text = query.get(name, "")
+        if not text:
+            continue
+        try:
+            values[field] = as_local(in_utc(text))
+        except ValidationError:
+            continue
+    if "ends_at" in values:
+        values["ends"] = AT
+    return values
+
+
+def _filled(sent: QueryDict) -> dict[str, str]:
+    """What was typed, with the times of the button that was pressed."""
+    typed = {name: str(value) for name, value in sent.items()}
+    start, _slash, end = sent.get("fill", "").partition("/")
+    if start and end:
+        typed |= {"starts_at": start, "ends_at": end, "ends": AT}
+    return typed
+
+
+def nights(now: dt.datetime) -> Iterator[tuple[str, str]]:
+    """Nights to choose from, as (value of the button, its words)."""
+    local = timezone.localtime(now)
+    time, length = NIGHT
+    first = local.date() if local.time() < time else local.date() + dt.timedelta(days=1)
+    sunday = first + dt.timedelta(days=(6 - first.weekday()) % 7)
+    offered = {first: _("Tonight"), first + dt.timedelta(days=1): _("Tomorrow night")}
+    offered.setdefault(sunday, _("Sunday night"))
+    for date, words in offered.items():
+        start = dt.datetime.combine(date, time)
+        try:
+            begins = dt.datetime.fromisoformat(in_utc(start.isoformat()))
+            ends = as_local((begins + length).isoformat())
+            in_utc(ends)
+        except ValidationError:
+            continue  # clocks change in that night: whoever means it has to say when
+        yield (
+            f"{start:%Y-%m-%dT%H:%M}/{ends}",
+            f"{words}, {times.clock(begins)}–{times.clock(begins + length)}",
+        )
+
+
+def quiet_times(heat: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The quietest times of the heat map, as (value of the button, its words)."""
+    for choice in heat["suggestions"]:
+        start, end = (as_local(each.isoformat()) for each in (choice.starts_at, choice.ends_at))
+        try:
+            in_utc(start), in_utc(end)
+        except ValidationError:
+            continue  # as above
+        yield f"{start}/{end}", f"{choice.words}: {choice.cost}"
+
+
+# -- The page ----------------------------------------------------------------------------------
+
+
+def _page(
+    request: HttpRequest,
+    form: PlanForm,
+    window: Window | None,
+    answer: Answer | None = None,
+    *,
+    draft: Draft | None = None,
+    snapshot: Snapshot | None = None,
+) -> HttpResponseBase:
+    answer = answer or Answer()
+    now = store.utc_now()
+    notice, chosen = None, None
+    if draft is not None and snapshot is not None:
+        chosen = (draft.starts_at, draft.ends_at) if draft.ends_at is not None else None
+        notice = outlook.told(snapshot, draft.window(window), get_language() or "en")
+    length = min(chosen[1] - chosen[0], LONGEST_SLOT) if chosen else NIGHT[1]
+    heat = heat_map(length, chosen)
+    if heat["chosen"] and answer.sentences is not None:
+        answer.sentences.append(outlook.Sentence(heat["chosen"]))
+    context: dict[str, Any] = {
+        "title": _("Plan a closure")
+        if window is None
+        else _("Change the closure #%(number)d") % {"number": window.number},
+        "parent": _parent(),
+        "form": form,
+        "lines": form.lines(),
+        "texts": form.texts(),
+        "problems": form.problems() if form.is_bound else [],
+        "answer": answer,
+        "notice": notice,
+        "nights": [] if form.begun else list(nights(now)),
+        "quiet": [] if form.begun else list(quiet_times(heat)),
+        "heat": heat,
+        "window": window,
+        "begun": form.begun,
+        "extensions": EXTENSIONS if form.begun and window and window.ends_at else (),
+        "was": form.was(),
+        "zone": timezone.get_current_timezone_name(),
+    }
+    return render(request, "backsoon/admin/plan.html", context, answer.code)
