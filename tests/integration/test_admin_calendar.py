@@ -190,7 +190,7 @@ def test_many_closures_are_shown_by_few_queries_and_the_rest_is_counted(
         )
         for n in range(320)
     )
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(14):
         html = shown(boss)
     assert html.count('class="backsoon-closure"') == 300
     assert "20 more closures are not shown." in read(html)
