@@ -40,10 +40,11 @@ test: ## The whole suite: also on the newest Python and Django, servers, browser
 	$(BIN)/nox --tags farthest
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest --numprocesses auto -m "not browser and not servers"
-	@# Each process has servers of its own.
+	@# Each process has servers of its own, and a browser.
 	$(PY) -m pytest --numprocesses auto --dist loadfile -m "not timed" $(SERVED)
-	@# One after the other: they measure time, or share one browser.
-	$(PY) -m pytest -m "browser or timed" $(SERVED) tests/browser
+	$(PY) -m pytest --numprocesses auto tests/browser
+	@# One after the other: they measure time.
+	$(PY) -m pytest -m timed $(SERVED)
 
 test-fast: ## The part without servers, browser and exhaustive lists of cases
 	@scripts/bootstrap.sh test
