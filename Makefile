@@ -11,6 +11,12 @@ MANAGE := DJANGO_SETTINGS_MODULE=demo.core.settings $(PY) manage.py
 MEMORY := DATABASE_URL=sqlite://:memory:
 TEMPLATES := find src demo tests -name '*.html' -path '*/templates/*'
 APPS_WITH_TEXTS := src/backsoon demo/panel
+SERVED := tests/servers tests/faults
+
+# Hundreds of interpreters start here, and each would compile Django anew where the machine says, as
+# many containers do, that nothing compiled is kept. It is: in one place, out of everybody's way.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/var/pycache
 
 .PHONY: help demo demo-asgi demo-worker test test-fast matrix coverage check format messages docs bench screenshots clean
 
@@ -34,10 +40,11 @@ test: ## The whole suite: also on the newest Python and Django, servers, browser
 	$(BIN)/nox --tags farthest
 	$(MEMORY) $(MANAGE) test demo
 	$(PY) -m pytest --numprocesses auto -m "not browser and not servers"
-	@# Each process has servers of its own.
-	$(PY) -m pytest --numprocesses auto --dist loadfile -m "servers and not timed and not browser"
-	@# One after the other: they measure time, or share one browser.
-	$(PY) -m pytest -m "browser or timed"
+	@# Each process has servers of its own, and a browser.
+	$(PY) -m pytest --numprocesses auto --dist loadfile -m "not timed" $(SERVED)
+	$(PY) -m pytest --numprocesses auto tests/browser
+	@# One after the other: they measure time.
+	$(PY) -m pytest -m timed $(SERVED)
 
 test-fast: ## The part without servers, browser and exhaustive lists of cases
 	@scripts/bootstrap.sh test

@@ -19,6 +19,11 @@ from tests.chromium import find_chromium, obstacle
 from tests.demo_server import set_up
 from tests.leaving_out import leave_out
 
+SERVED = {"browser": {"browser"}, "servers": {"servers", "faults"}}
+"""Where the tests of a marker lie. `make test` collects these directories and no others for them:
+collecting them all takes longer than many of them.
+"""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests go last.
@@ -26,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Playwright's synchronous API keeps an event loop running in this thread until the session ends,
     and Django refuses database access from a thread with a running loop.
     """
+    for item in items:
+        for marker, directories in SERVED.items():
+            if item.get_closest_marker(marker) and item.path.parent.name not in directories:
+                raise pytest.UsageError(
+                    f"{item.nodeid} is marked {marker}; so it belongs elsewhere"
+                )
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 

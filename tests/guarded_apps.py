@@ -1,6 +1,6 @@
 """The demo behind the guard, with a header on whatever Django itself has answered.
 
-That is how a test knows who refused a request.
+That is how a test knows who refused a request. Another header names the worker, as everywhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 
 from backsoon import guard
+from tests.naming import naming_asgi, naming_wsgi
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo.core.settings")
 
@@ -39,5 +40,5 @@ async def _marked_asgi(scope: Any, receive: Any, send: Callable[[Any], Awaitable
     await _asgi(scope, receive, send_marked)
 
 
-wsgi = guard.wsgi(_marked_wsgi)
-asgi = guard.asgi(_marked_asgi)
+wsgi = naming_wsgi(guard.wsgi(_marked_wsgi))
+asgi = naming_asgi(guard.asgi(_marked_asgi))

@@ -30,11 +30,10 @@ def server(prepared_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def site(server: DemoServer) -> Iterator[DemoServer]:
-    """The site, open and with nothing but defaults before and after the test."""
+    """The site, open and with nothing but defaults. Whoever comes next puts it back."""
     start = server.log_size()
     server.reset()
     yield server
-    server.reset()
     # pytest shows this for a test that failed.
     print(server.words(start))  # noqa: T201
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from django.core.management.base import CommandError, OutputWrapper
@@ -19,8 +15,6 @@ from backsoon.management.commands.maintenance import SUB_COMMANDS, Command
 from backsoon.management.maintenance import failures
 from backsoon.management.maintenance.console import Console
 from tests.integration.commands import exit_code, failing_database, run
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -161,26 +155,3 @@ def test_errors_name_the_place_of_the_database_and_no_secret(
     for key, value in values.items():
         monkeypatch.setitem(connection.settings_dict, key, value)
     assert failures.database_place() == place
-
-
-@pytest.mark.servers
-def test_a_shell_sees_the_exit_codes_and_the_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    (tmp_path / "away.py").write_text(
-        "from tests.settings import *\n"
-        f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3',\n"
-        f"    'NAME': {str(tmp_path / 'nowhere' / 'db.sqlite3')!r}}}}}\n",
-        encoding="utf-8",
-    )
-    path = os.pathsep.join((str(tmp_path), *sys.path, str(ROOT)))
-    environment = {**os.environ, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "away"}
-    for arguments, code, words in (
-        (("maintenance", "on"), 5, "nowhere/db.sqlite3 could not be reached (unable to open"),
-        (("maintenance", "on", "--until", "noon"), 2, "Not closed"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "django", *arguments],
-            env=environment, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, done.stderr
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr

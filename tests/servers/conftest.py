@@ -37,11 +37,10 @@ def server(
 
 @pytest.fixture
 def site(server: DemoServer) -> Iterator[DemoServer]:
-    """The site, open and with nothing but defaults before and after the test."""
+    """The site, open and with nothing but defaults. Whoever comes next puts it back."""
     start = server.log_size()
     server.reset()
     yield server
-    server.reset()
     # pytest shows this for a test that failed.
     print(server.words(start))  # noqa: T201
 

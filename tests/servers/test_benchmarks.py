@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.timed, pytest.mark.servers]
+pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).resolve().parents[2]
 

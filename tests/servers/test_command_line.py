@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.demo_server import Console, environment, manage
+from tests.demo_server import ROOT, Console, environment, manage
 
 pytestmark = pytest.mark.servers
 
@@ -77,3 +80,25 @@ def test_a_database_without_tables_exits_with_5_and_says_what_to_do(tmp_path: Pa
     done = manage(environment(tmp_path), "maintenance", "on", check=False)
     assert done.returncode == 5
     assert "manage.py migrate" in done.stderr
+
+
+def test_a_shell_sees_the_exit_codes_and_the_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "away.py").write_text(
+        "from tests.settings import *\n"
+        f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3',\n"
+        f"    'NAME': {str(tmp_path / 'nowhere' / 'db.sqlite3')!r}}}}}\n",
+        encoding="utf-8",
+    )
+    path = os.pathsep.join((str(tmp_path), *sys.path, str(ROOT)))
+    env = {**os.environ, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "away"}
+    for arguments, code, words in (
+        (("maintenance", "on"), 5, "nowhere/db.sqlite3 could not be reached (unable to open"),
+        (("maintenance", "on", "--until", "noon"), 2, "Not closed"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "django", *arguments],
+            env=env, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr

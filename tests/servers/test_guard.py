@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,22 +10,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backsoon.http import passes
-from tests.demo_server import DemoServer, serving, until
+from tests.demo_server import HEADER as WORKER
+from tests.demo_server import DemoServer, serving
 from tests.guarded_apps import HEADER
 
 if TYPE_CHECKING:
     import httpx
 
-pytestmark = [pytest.mark.timed, pytest.mark.servers]
+pytestmark = pytest.mark.servers
 
 BROWSER = {
     "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
     "Accept-Encoding": "gzip",
     "Connection": "close",
 }
-POLL = 1.0
-"""The interval of the demo's settings, in seconds."""
-
 TO_DJANGO = {"Cookie": f"{passes.COOKIE}=1:forged:signature"}
 """With this Django has to look, and refuses all the same."""
 
@@ -35,20 +32,13 @@ TO_DJANGO = {"Cookie": f"{passes.COOKIE}=1:forged:signature"}
 def guarded(
     request: pytest.FixtureRequest, new_directory: Callable[[str], Path]
 ) -> Iterator[DemoServer]:
-    """A site behind the guard, closed once every worker has been asked."""
+    """A site behind the guard, closed once every worker has been asked; all of them know."""
     kind: str = request.param
     with serving(kind, new_directory(kind)) as server:
         with server.client(headers=BROWSER) as client:
             assert HEADER in client.get("/legal/").headers  # open: Django answers everything
-        server.manage("maintenance", "on", "--message", "Moving house")
-        closed_at = time.monotonic()
-        with server.client(headers=BROWSER) as client:
-            # No request can choose its worker; all of them know after two intervals at the latest.
-            until(
-                lambda: (time.monotonic() > closed_at + 2 * POLL and _all_closed(client)) or None,
-                10,
-                "every worker closed",
-            )
+        server.workers()
+        server.close(message="Moving house")
         yield server
 
 
@@ -57,11 +47,6 @@ def client(guarded: DemoServer) -> Iterator[httpx.Client]:
     """A visitor, who gets the page from now on."""
     with guarded.client(headers=BROWSER) as visitor:
         yield visitor
-
-
-def _all_closed(visitor: httpx.Client) -> bool:
-    another = {"Connection": "close"}  # else one worker would answer them all
-    return all(visitor.get("/nowhere/", headers=another).status_code == 302 for _ in range(12))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
@@ -83,7 +68,7 @@ def test_strangers_are_refused_before_django_with_djangos_answer(
 
 def _lasting(response: httpx.Response) -> list[tuple[str, str]]:
     """The headers that do not differ from one answer to the next."""
-    changing = {"date", "retry-after", HEADER.lower()}
+    changing = {"date", "retry-after", HEADER.lower(), WORKER.lower()}
     return [(n.lower(), v) for n, v in response.headers.multi_items() if n.lower() not in changing]
 
 

@@ -35,7 +35,6 @@ from tests.database_servers import PostgreSQL, Redis
 from tests.demo_server import until
 
 pytestmark = [
-    pytest.mark.timed,
     pytest.mark.servers("postgresql", "redis"),
     # Python warns of forking where threads run; that a child gets away with it is tested here.
     pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),

@@ -474,7 +474,7 @@ def test_a_stopped_writer_does_not_stop_the_others(place: Path) -> None:
     assert lastknown.load() == closed()
 
 
-@pytest.mark.servers
+@pytest.mark.exhaustive
 def test_however_many_processes_write_at_once_every_reading_is_whole(place: Path) -> None:
     lastknown.save(closed(1))
     children = []
