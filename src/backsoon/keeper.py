@@ -16,7 +16,7 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import brakes, conf, environment, lastknown, services, store
+from . import brakes, conf, environment, lastknown, outbox, services, signals, store
 from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
@@ -106,6 +106,8 @@ class Keeper:
         """The closure, and its longest time, about which somebody has raised the alarm."""
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
+        self._untold = ""
+        """Why what people are to be told could not be written down, if it was tried."""
 
     @property
     def reaches_the_store(self) -> bool:
@@ -135,6 +137,7 @@ class Keeper:
                     self._read()
                 self.registrar.report(self._holder.stance())
             self._look_for_overdue()
+            self._look_for_moments()
         except NotMigratedError:
             self._found_no_tables()
         except StoreUnavailableError as error:
@@ -261,6 +264,21 @@ class Keeper:
                 logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
         else:
             self._alarmed, self._unalarmed = (known.mark.epoch, overdue_at), ""
+
+    def _look_for_moments(self) -> None:
+        """See to it that people are told of what the clock has brought."""
+        known = self._holder.snapshot
+        if known is None or self._brake is not None:
+            return
+        try:
+            outbox.sweep(known, self._holder.now())
+        except BacksoonError as error:
+            if str(error) != self._untold:  # told once: it is tried at every tick
+                self._untold = str(error)
+                logger.warning("Backsoon: what is to be told cannot be written down: %s", error)
+        else:
+            self._untold = ""
+        signals.ticked.send_robust(sender=None, mark=known.mark)
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""

@@ -12,6 +12,8 @@ noticed it first, with ``change`` (the row of the history), ``state`` (what was 
 served instead, with ``error`` (the exception).
 
 ``committed`` is for Backsoon itself: something was stored, and this process should read it now.
+``outbox_filled`` as well: there is something new to tell people. And ``ticked``: the watcher has
+looked, in its thread.
 """
 
 from django.dispatch import Signal
@@ -20,3 +22,5 @@ state_changed = Signal()
 closure_overdue = Signal()
 page_broken = Signal()
 committed = Signal()
+outbox_filled = Signal()
+ticked = Signal()

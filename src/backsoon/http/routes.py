@@ -48,6 +48,8 @@ class SiteRoutes:
     status: frozenset[str]
     doors: tuple[PathPattern, ...]
     """Where people log in and out."""
+    letters: frozenset[str]
+    """Where whoever gets our mail can leave."""
     files: tuple[PathPattern, ...]
 
     def exemption(self, method: str, path: str) -> str:
@@ -60,6 +62,8 @@ class SiteRoutes:
             return f"static or media files: {files.path}"
         if path in self.page or path in self.status:
             return f"maintenance page: {path}"
+        if path in self.letters and method in ("GET", "HEAD", "POST"):
+            return f"no more mail: {path}"
         return ""
 
 
@@ -70,6 +74,7 @@ def site_routes() -> SiteRoutes:
         page=frozenset(_paths_of("backsoon:page")),
         status=frozenset(_paths_of("backsoon:status")),
         doors=_doors(),
+        letters=frozenset(_paths_of("backsoon:unsubscribe")),
         files=tuple(_file_prefixes()),
     )
 

@@ -2,18 +2,22 @@
 
 from .control import Maintenance
 from .history import Change, ChangeQuerySet
+from .outbox import Announcement, Delivery, Unsubscribed
 from .series import Series
 from .settings import SettingType, SystemSetting
 from .window import Window, new_uid
 from .worker import Worker
 
 __all__ = [
+    "Announcement",
     "Change",
     "ChangeQuerySet",
+    "Delivery",
     "Maintenance",
     "Series",
     "SettingType",
     "SystemSetting",
+    "Unsubscribed",
     "Window",
     "Worker",
     "new_uid",

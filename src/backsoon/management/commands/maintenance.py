@@ -10,6 +10,7 @@ from django.utils import translation
 
 from backsoon.management.maintenance import (
     cancel,
+    deliver,
     doctor,
     explain,
     extend,
@@ -43,6 +44,7 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "extend": extend,
     "move": move,
     "cancel": cancel,
+    "deliver": deliver,
     "workers": workers,
     "history": history,
     "explain": explain,
