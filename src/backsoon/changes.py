@@ -74,6 +74,8 @@ class Plan:
     windows: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Fields of the rows of windows, by their ``uid``; a change of theirs counts as one of the
     switch."""
+    series: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Fields of the rows of series, by their ``uid``."""
     action: str = ""
     run: Mapping[str, Any] = field(default_factory=dict)
     """What the history shall say of the command that the site is closed for."""
@@ -83,7 +85,7 @@ class Plan:
     @property
     def moves(self) -> bool:
         """Whether it gives the switch, or the windows, a new number."""
-        return bool(self.control or self.windows)
+        return bool(self.control or self.windows or self.series)
 
 
 def carry_out(
@@ -116,6 +118,8 @@ def carry_out(
         known = definitions(plan.entries)
         for key, entry in plan.entries.items():
             store.save_entry(known[key], entry, origin.user_id)
+        for uid, values in plan.series.items():
+            store.save_series(uid, **values)
         for uid, values in plan.windows.items():
             store.save_window(uid, **values)
         after = store.load()
@@ -156,6 +160,8 @@ def _difference(
     if plan.control:
         was, becomes = _switch(before, after, plan, state_before, state)
         old, new = old | was, new | becomes
+    if plan.series:
+        return old, new | _series(plan, after) | plan.remarks
     for uid in plan.windows:
         was, becomes = _window(before, uid), _window(after, uid)
         new["window"] = becomes.pop("window", "") or was.get("window", "")
@@ -220,6 +226,14 @@ def _window(snapshot: Snapshot, uid: str) -> _Values:
         "title": words.title,
         "message": words.message,
     }
+
+
+def _series(plan: Plan, after: Snapshot) -> _Values:
+    """What the history tells of series: the rule where one begins, the first closure, how many."""
+    rules = [values["rule"] for values in plan.series.values() if "rule" in values]
+    told: _Values = {"repeats": "; ".join(rules)} if rules else {}
+    planned = [_window(after, uid) for uid in plan.windows if after.window(uid) is not None]
+    return (planned[0] if planned else {}) | told | {"windows": str(len(plan.windows))}
 
 
 def _limit(snapshot: Snapshot) -> str:

@@ -39,6 +39,9 @@ PATIENCE_SECONDS = 1.0
 FULL_READING_SECONDS = 10.0
 """How often everything is read again, so that rows changed behind our back are noticed."""
 
+SERIES_SECONDS = 3600.0
+"""How often it is seen to that series of closures go on."""
+
 SLACK_SECONDS = 1.0
 """How much later than its interval a reading may come before the database counts as hung."""
 
@@ -108,6 +111,7 @@ class Keeper:
         """Why the alarm could not be raised, if it was tried."""
         self._untold = ""
         """Why what people are to be told could not be written down, if it was tried."""
+        self._series_seen_at = lease.NEVER
 
     @property
     def reaches_the_store(self) -> bool:
@@ -138,6 +142,7 @@ class Keeper:
                 self.registrar.report(self._holder.stance())
             self._look_for_overdue()
             self._look_for_moments()
+            self._look_for_series()
         except NotMigratedError:
             self._found_no_tables()
         except StoreUnavailableError as error:
@@ -279,6 +284,16 @@ class Keeper:
         else:
             self._untold = ""
         signals.ticked.send_robust(sender=None, mark=known.mark)
+
+    def _look_for_series(self) -> None:
+        """See to it that closures which come again are planned long before they come."""
+        if since_boot() - self._series_seen_at < SERIES_SECONDS or self._brake is not None:
+            return
+        self._series_seen_at = since_boot()
+        try:
+            services.continue_series()
+        except BacksoonError as error:
+            logger.warning("Backsoon: the next closures of a series cannot be planned: %s", error)
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""

@@ -8,10 +8,8 @@ delivered: see :mod:`backsoon.announce`.
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import logging
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from django.db import transaction
@@ -45,10 +43,9 @@ def is_used() -> bool:
     return bool(settings.audience or settings.operators or settings.webhooks or settings.apprise)
 
 
-@functools.cache
 def visitors_may_ask() -> bool:
     """Whether visitors can leave their address on the page, to be told of the end."""
-    return find_spec("backsoon.subscribers") is not None
+    return bool(getattr(conf.current(), "tell_me", False))
 
 
 def _wanted(occasions: Iterable[Occasion]) -> list[Occasion]:

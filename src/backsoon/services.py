@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
+from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import gettext as _
 
 from . import conf, store
@@ -32,7 +33,7 @@ from .editing import (
     stored,
     tidied,
 )
-from .exceptions import ConflictError, InvalidSettingError
+from .exceptions import ConflictError, InvalidSettingError, NoSuchWindowError
 from .models import Change, SystemSetting
 from .overdue import extended, raise_alarm, too_long
 from .plans import (
@@ -46,6 +47,7 @@ from .plans import (
     plan_switching,
     plan_timers,
 )
+from .repeating import RESERVE, continued, ended, repeated
 from .scheduling import cancelled, current, end_all, moved, scheduled
 from .signals import committed
 from .snapshots import Entry, Mark, Snapshot
@@ -65,7 +67,9 @@ __all__ = [
     "assume_dead",
     "cancel",
     "close_site",
+    "continue_series",
     "current_state",
+    "end_series",
     "extend_closure",
     "fence",
     "init_defaults",
@@ -199,6 +203,8 @@ def schedule(
     keep_logins: bool = False,
     words: Mapping[str, Words] | None = None,
     notice: dt.timedelta | None = None,
+    repeat: str = "",
+    zone: str = "",
     reason: str = "",
     origin: Origin = CODE,
     expected: Mark | None = None,
@@ -211,15 +217,22 @@ def schedule(
     ``BACKSOON["NOTICE"]``; zero tells them nothing. ``Outcome.windows`` holds the closure with its
     number.
 
-    Raises :class:`InvalidSettingError` with sentences for ``starts_at``, ``ends_at``, ``title`` and
-    ``message``; else as :func:`close_site`.
+    With *repeat*, a recurrence rule such as ``FREQ=WEEKLY;BYDAY=SU`` (RFC 5545), it comes again and
+    again at that time of day by the clocks of *zone* (the current time zone, if not given). The
+    closures of the next months are planned at once, the others as time goes by.
+
+    Raises :class:`InvalidSettingError` with sentences for ``starts_at``, ``ends_at``, ``title``,
+    ``message``, ``notice``, ``repeat`` and ``zone``; else as :func:`close_site`.
     """
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
-        return scheduled(
+        planned = scheduled(
             now, starts_at, ends_at, mode=mode, keep_logins=keep_logins, words=words or {},
             notice=notice, reason=reason, origin=origin,
         )  # fmt: skip
+        if repeat:
+            repeated(planned, now, repeat, zone or get_current_timezone_name())
+        return planned
 
     return _switch(plan, origin, reason, expected)
 
@@ -264,6 +277,42 @@ def cancel(
         return cancelled(now, current(before, now, uid))
 
     return _switch(plan, origin, reason, expected)
+
+
+def end_series(
+    uid: str, *, reason: str = "", origin: Origin = CODE, expected: Mark | None = None
+) -> Outcome:
+    """Take back all closures to come of the series *uid*; there will be no more of them.
+
+    Raises :class:`NoSuchWindowError` when it has ended; else as :func:`close_site`.
+    """
+
+    def plan(before: Snapshot, now: dt.datetime) -> Plan:
+        series = store.find_series(uid)
+        if series is None or series.ended_at is not None:
+            raise NoSuchWindowError({"series": [_("There is no such series any more.")]})
+        return ended(before, now, series)
+
+    return _switch(plan, origin, reason, expected)
+
+
+def continue_series() -> Outcome | None:
+    """Plan further closures of the series that have few left. Done by every watcher, now and then.
+
+    ``None`` where there is nothing to do: also while the site is not open, for somebody may be
+    waiting for what is known under the present number, and when another process was faster.
+    """
+    before, now = store.load(), store.utc_now()
+    if not resolve_state(before.policy, before.windows, now).is_open:
+        return None
+    rows, known = store.series_to_continue(now + RESERVE)
+    if not rows:
+        return None
+    try:
+        origin = Origin(channel=Change.Channel.SCHEDULE)
+        return carry_out(continued(now, rows, known), before, origin, "", now)
+    except ConflictError:
+        return None
 
 
 def extend_closure(

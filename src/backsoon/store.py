@@ -208,6 +208,32 @@ def save_window(uid: str, **values: Any) -> Window:
     return row
 
 
+def save_series(uid: str, **values: Any) -> Series:
+    """Write *values* of one series, making its row when there is none of this *uid*."""
+    row = Series.objects.using(alias()).filter(uid=uid).first() or Series(uid=uid)
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(using=alias())
+    return row
+
+
+def find_series(uid: str) -> Series | None:
+    """The series of this *uid*. Raises :class:`StoreUnavailableError`."""
+    with translated_errors():
+        return Series.objects.using(alias()).filter(uid=uid).first()
+
+
+def series_to_continue(made_before: dt.datetime) -> tuple[list[Series], set[str]]:
+    """Series that go on and have closures up to *made_before* at most, with the ``uid`` of all
+    windows of theirs. Raises :class:`StoreUnavailableError`.
+    """
+    with translated_errors(), bounded():
+        going_on = Series.objects.using(alias()).filter(ended_at=None)
+        rows = list(going_on.filter(made_until__lt=made_before))
+        windows = Window.objects.using(alias()).filter(series__in=[row.uid for row in rows])
+        return rows, set(windows.values_list("uid", flat=True)) if rows else set()
+
+
 def find_window(number: int) -> Window | None:
     """The window that people call by *number*. Raises :class:`StoreUnavailableError`."""
     with translated_errors():

@@ -268,6 +268,14 @@ def _label(place: str) -> str:
         "where": _("Where it ran"),
         "command": _("Command"),
         "how": _("How it ended"),
+        "window": _("Planned closure"),
+        "starts_at": _("Start"),
+        "ends_at": _("End"),
+        "planned_mode": _("What it does"),
+        "title": _("Title"),
+        "message": _("Message"),
+        "repeats": _("Repetition"),
+        "windows": _("How many closures"),
     }
     if place in special:
         return special[place]
@@ -281,12 +289,12 @@ def _words(place: str, value: Any) -> str:
         return _("(empty)") if place != "logins" else _("kept")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
-    if place == "mode":
+    if place in ("mode", "planned_mode"):
         modes = {Mode.OPEN: _("open"), Mode.READ_ONLY: _("read-only"), Mode.CLOSED: _("closed")}
         return next((word for mode, word in modes.items() if mode == value), str(value))
     if place == "logins" and value == "ended":
         return _("ended")
-    if place == "overdue_at":
+    if place in ("overdue_at", "starts_at", "ends_at"):
         return _moment(str(value))
     if place == "how":
         return str(dict(Worker.Ending.choices).get(value, value))

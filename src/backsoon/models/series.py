@@ -24,7 +24,10 @@ class Series(Terms):
     first_start = models.DateTimeField(_("first start"))
     length = models.DurationField(_("length"))
     made_until = models.DateTimeField(
-        _("made until"), help_text=_("Up to when its closures stand in the list.")
+        _("made until"),
+        null=True,
+        blank=True,
+        help_text=_("Up to when its closures stand in the list; empty: all of them do."),
     )
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 

@@ -69,7 +69,7 @@ def _row(window: Window, state: str, now: dt.datetime) -> tuple[str, ...]:
         f"#{window.number}",
         state,
         planned.when(window, now) if state in ("planned", "running") else "",
-        words.adjective(window.mode),
+        words.adjective(window.mode) + (", repeats" if window.series else ""),
         planned.times(window, now),
         printable(told if len(told) <= 60 else f"{told[:59]}…"),
     )

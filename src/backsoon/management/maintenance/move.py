@@ -29,6 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     end.add_argument("--end", metavar="WHEN", help="A moment, or from now on: +90m.")
     end.add_argument("--until-opened", action="store_true", help="Take its end away.")
     planned.add_words(parser)
+    planned.add_notice(parser)
     parser.add_argument("--reason", type=plain_text, default="", help="Why, for the history.")
 
 
@@ -37,7 +38,8 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
     before, now = store.load(), store.utc_now()
     window = planned.find(before, options["id"], FAILURE)
     told = planned.words_of(options, window)
-    if told is None and not (options["start"] or options["end"] or options["until_opened"]):
+    given = options["start"] or options["end"] or options["until_opened"]
+    if told is None and options["notice"] is None and not given:
         raise usage_error(f"{FAILURE}: say what shall change: --start, --end, --title, --message.")
     try:
         start = None if options["start"] is None else parse_start(options["start"], now)
@@ -51,6 +53,7 @@ def run(console: Console, options: Mapping[str, Any]) -> None:
             ends_at=end,
             until_opened=options["until_opened"],
             words=told,
+            notice=options["notice"],
             reason=options["reason"] or "",
             origin=origin(),
             expected=before.mark,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from backsoon import store
+from backsoon import recurrence, store
 from backsoon.core.schedule import clashing, continuous_span
 from backsoon.core.vocabulary import Window, Words
 from backsoon.exceptions import InvalidSettingError
 
 from . import words, worker_words
 from .console import plain_text, printable, usage_error
+from .moments import parse_length
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -28,9 +29,16 @@ FIELDS = {
     "ends_at": "END",
     "title": "--title",
     "message": "--message",
+    "notice": "--notice",
+    "repeat": "--repeat",
+    "zone": "--zone",
     "window": "ID",
+    "series": "ID",
 }
 """What the parts of a planned closure are called on the command line."""
+
+FULLY_TOLD = 3
+"""So many closures of a series are told in full."""
 
 
 # -- What is typed -----------------------------------------------------------------------------
@@ -55,6 +63,16 @@ def add_words(parser: ArgumentParser) -> None:
     )
 
 
+def add_notice(parser: ArgumentParser) -> None:
+    """Declare how early visitors are told."""
+    parser.add_argument(
+        "--notice",
+        metavar="LENGTH",
+        type=_length,
+        help="How long before the start visitors are told: 3d, 12h; 0 for not at all.",
+    )
+
+
 def words_of(options: Mapping[str, Any], known: Window | None = None) -> dict[str, Words] | None:
     """What visitors are to be told; ``None`` where nothing is said about it."""
     if options["title"] is None and options["message"] is None:
@@ -66,6 +84,13 @@ def words_of(options: Mapping[str, Any], known: Window | None = None) -> dict[st
         own.message if options["message"] is None else options["message"],
     )
     return told
+
+
+def _length(text: str) -> dt.timedelta:
+    try:
+        return parse_length(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _number(text: str) -> int:
@@ -119,6 +144,9 @@ def data(window: Window, now: dt.datetime) -> dict[str, Any]:
         "mode": window.mode.value,
         "keep_logins": window.keep_logins,
         "reason": window.reason,
+        "notice": None if window.notice is None else window.notice.total_seconds(),
+        "sequence": window.sequence,
+        "series": window.series or None,
         "words": {
             code: {"title": told.title, "message": told.message}
             for code, told in window.words.items()
@@ -189,7 +217,23 @@ def answer(outcome: Outcome, beginning: str, now: dt.datetime) -> tuple[dict[str
         "windows": [data(window, now) for window in outcome.windows],
     }
     lines = []
-    for window in outcome.windows:
+    told, further = outcome.windows[:FULLY_TOLD], outcome.windows[FULLY_TOLD:]
+    for window in told:
         lines.append(f"{beginning} {line(window, now)[:-1]}; {when(window, now)}.")
         lines += neighbours(snapshot, window, now)
+    if further:
+        last = f"#{further[-1].number} on {words.clock(further[-1].starts_at, now)}"
+        lines.append(f"… and {len(further)} more, the last of them {last}.")
+    lines += _series(outcome, now)
     return said, [printable(text) for text in lines]
+
+
+def _series(outcome: Outcome, now: dt.datetime) -> Iterator[str]:
+    """What the series is that the closures of *outcome* belong to."""
+    uids = {window.series for window in outcome.windows if window.series}
+    for row in filter(None, map(store.find_series, sorted(uids))):
+        if row.ended_at is not None:
+            continue
+        first = row.first_start.astimezone(recurrence.zone_of(row.zone))
+        often = recurrence.described(recurrence.rule_of(row.rule), first)
+        yield f"It repeats {often}, by the clocks of {row.zone}."
