@@ -11,6 +11,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
+from .letters import letters_page
 from .pages import confirm_page, settings_page
 from .preview import preview
 from .progress import extend, progress_data, progress_page
@@ -25,5 +26,6 @@ urlpatterns = [
     path("settings/progress/", admin.site.admin_view(progress_page), name="progress"),
     path("settings/progress.json", progress_data, name="progress_data"),
     path("settings/extend/", admin.site.admin_view(extend), name="extend"),
+    path("settings/mails/", admin.site.admin_view(letters_page), name="letters"),
     path("settings/preview/", admin.site.admin_view(preview), name="preview"),
 ]
