@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from backsoon import store
-from backsoon.announce import letters, mail
+from backsoon.announce import letters, mail, unsubscribing
 from backsoon.announce.claims import ChannelDownError, NotSentError
 from backsoon.definitions import languages
 from backsoon.http.routes import reversed_or_empty
@@ -32,7 +32,9 @@ def letters_page(request: HttpRequest) -> HttpResponseBase:
     trouble = ""
     letter = None
     try:
-        letter = letters.write(moment, letters.example(moment, store.utc_now()), language)
+        facts = letters.example(moment, store.utc_now())
+        leave = unsubscribing.url_for(getattr(request.user, "email", "") or "you@example.com")
+        letter = letters.write(moment, facts, language, unsubscribe_url=leave)
     except Exception as error:  # noqa: BLE001  (a template of the project's may do anything)
         trouble = f"{type(error).__name__}: {error}"
     if request.method == "POST" and letter is not None:

@@ -73,6 +73,7 @@ class MessagesAdmin(_ModelAdmin):
     list_select_related = ("announcement",)
     search_fields = ("address",)
     list_per_page = 50
+    empty_value_display = ""
     show_full_result_count = False
     fields = (
         "when_in_full", "moment", "condition", "receivers", "receiver", "language_in_words",

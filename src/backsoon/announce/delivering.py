@@ -177,8 +177,7 @@ def _way(channel: str, wanted: list[Delivery]) -> Iterator[Callable[[Delivery], 
     with ExitStack() as stack:
         if channel == Delivery.Channel.MAIL:
             ready: Any = mail.open_connection() if wanted else nullcontext()
-            connection = stack.enter_context(ready)
-            yield lambda row: mail.send(connection, row)
+            yield mail.Sender(stack.enter_context(ready)).send
         elif channel == Delivery.Channel.WEBHOOK:
             yield webhooks.send
         else:

@@ -16,12 +16,16 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
+from django.utils.html import escape
 
 from backsoon import conf
 from backsoon.models import Delivery
 
 from . import letters, unsubscribing
 from .claims import ChannelDownError, NotSentError
+
+OWN_LINK = "https://unsubscribe.invalid/"
+"""Stands in a letter where each reader has a link of their own."""
 
 TIMEOUT_SECONDS = 20
 """How long a mail server may take for an answer, where the project does not say."""
@@ -48,17 +52,50 @@ def _open(connection: Any) -> None:
         raise ChannelDownError(_said(error)) from error
 
 
-def send(connection: Any, delivery: Delivery) -> None:
-    """Send one message.
+class Sender:
+    """Sends over one connection. A letter is written once for all who read the same."""
 
-    Raises :class:`NotSentError`, and :class:`ChannelDownError` where the connection is lost and
-    cannot be made again.
-    """
-    deliver(connection, message_for(delivery))
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._letters: dict[tuple[str, str, bool], letters.Letter] = {}
+
+    def send(self, delivery: Delivery) -> None:
+        """Send one message.
+
+        Raises :class:`NotSentError`, and :class:`ChannelDownError` where the connection is lost
+        and cannot be made again.
+        """
+        deliver(self._connection, self._message(delivery))
+
+    def _message(self, delivery: Delivery) -> EmailMultiAlternatives:
+        """The mail for one receiver. The same one always has the same Message-ID."""
+        announcement = delivery.announcement
+        url = ""
+        if delivery.source == Delivery.Source.AUDIENCE:
+            url = unsubscribing.url_for(delivery.address)
+        kind = (announcement.key, delivery.language, bool(url))
+        letter = self._letters.get(kind)
+        if letter is None:
+            letter = self._letters[kind] = letters.write(
+                announcement.moment,
+                announcement.facts,
+                delivery.language,
+                unsubscribe_url=OWN_LINK if url else "",
+            )
+        headers = {"Message-ID": message_id(announcement.key, delivery.address)}
+        if url:  # RFC 8058
+            headers["List-Unsubscribe"] = f"<{url}>"
+            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+            letter = letters.Letter(
+                letter.subject,
+                letter.text.replace(OWN_LINK, url),
+                letter.html.replace(OWN_LINK, escape(url)),
+            )
+        return compose(letter, delivery.address, headers)
 
 
 def deliver(connection: Any, message: EmailMultiAlternatives) -> None:
-    """Hand *message* over. Raises as :func:`send`."""
+    """Hand *message* over. Raises as :meth:`Sender.send`."""
     try:
         count = connection.send_messages([message])
     except smtplib.SMTPRecipientsRefused as error:
@@ -103,21 +140,6 @@ def _coded(code: Any, text: Any) -> str:
 
 
 # -- Messages ----------------------------------------------------------------------------------
-
-
-def message_for(delivery: Delivery) -> EmailMultiAlternatives:
-    """The mail for one receiver. The same one always has the same Message-ID."""
-    announcement = delivery.announcement
-    is_customer = delivery.source == Delivery.Source.AUDIENCE
-    url = unsubscribing.url_for(delivery.address) if is_customer else ""
-    letter = letters.write(
-        announcement.moment, announcement.facts, delivery.language, unsubscribe_url=url
-    )
-    headers = {"Message-ID": message_id(announcement.key, delivery.address)}
-    if url:  # RFC 8058
-        headers["List-Unsubscribe"] = f"<{url}>"
-        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    return compose(letter, delivery.address, headers)
 
 
 def compose(
