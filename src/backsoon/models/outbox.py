@@ -18,13 +18,13 @@ class Announcement(models.Model):
     class What(models.TextChoices):
         """The moments, as they are stored."""
 
-        ANNOUNCED = Moment.ANNOUNCED.value, _("announced")
-        CHANGED = Moment.CHANGED.value, _("changed")
+        ANNOUNCED = Moment.ANNOUNCED.value, _("announcement")
+        CHANGED = Moment.CHANGED.value, _("change of plan")
         REMINDER = Moment.REMINDER.value, _("reminder")
-        STARTED = Moment.STARTED.value, _("started")
-        EXTENDED = Moment.EXTENDED.value, _("extended")
-        ENDED = Moment.ENDED.value, _("ended")
-        CANCELLED = Moment.CANCELLED.value, _("cancelled")
+        STARTED = Moment.STARTED.value, _("start")
+        EXTENDED = Moment.EXTENDED.value, _("extension")
+        ENDED = Moment.ENDED.value, _("end")
+        CANCELLED = Moment.CANCELLED.value, _("cancellation")
 
     key = models.CharField(max_length=120, unique=True, editable=False)
     moment = models.CharField(_("moment"), max_length=20, choices=What)
