@@ -13,7 +13,7 @@ import pytest
 
 from backsoon import hostfiles
 from backsoon.gate import gate
-from backsoon.http import pages, turnstile
+from backsoon.http import documents, pages, tell_me, turnstile
 from tests import programs
 from tests.chromium import find_chromium, obstacle
 from tests.demo_server import set_up
@@ -61,7 +61,9 @@ def _no_memory_of_other_tests(
     monkeypatch.setattr(hostfiles, "default_directory", lambda: directory)
     gate.forget()
     pages.shelf.clear()
+    documents.forget()
     turnstile.renew_all()
+    tell_me.clear()
     yield
     gate.forget()
 

@@ -34,6 +34,27 @@ def open_again() -> None:
     services.open_site()
 
 
+def plan(minutes: float, length: float, title: str = "", message: str = "") -> None:
+    """Plan a closure *minutes* from now that lasts *length* minutes, instead of any other."""
+    from backsoon import services
+    from backsoon.core.vocabulary import Words
+
+    call_off()
+    start = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes)
+    words = {"": Words(title, message)}
+    services.schedule(start, start + dt.timedelta(minutes=length), words=words)
+
+
+def call_off() -> None:
+    """Take back every planned closure that is not over."""
+    from backsoon import services, store
+
+    now = store.utc_now()
+    for window in store.load().windows:
+        if window.ends_at is None or window.ends_at > now:
+            services.cancel(window.uid)
+
+
 def save(entries: Mapping[str, Mapping[str, Any]]) -> None:
     """Store settings: ``{key: {"value": …, "translations": {…}}}``."""
     from backsoon import services
@@ -52,11 +73,12 @@ def write_by_hand(key: str, value: str) -> None:
 
 
 def reset() -> None:
-    """Open the site and forget every text and setting."""
+    """Open the site and forget every plan, text and setting."""
     from backsoon import services
     from backsoon.definitions import DEFINITIONS
     from backsoon.snapshots import Entry
 
+    call_off()
     services.open_site()
     switch = services.SWITCH_KEY
     services.save_settings({d.key: Entry() for d in DEFINITIONS if d.key != switch})
@@ -67,9 +89,11 @@ def nothing() -> None:
 
 
 VERBS: dict[str, Verb] = {
+    "call_off": call_off,
     "close": close,
     "nothing": nothing,
     "open": open_again,
+    "plan": plan,
     "reset": reset,
     "save": save,
     "write_by_hand": write_by_hand,

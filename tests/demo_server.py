@@ -255,8 +255,16 @@ class DemoServer:
         """Open the site in another process and wait until every worker knows."""
         self._carry_out("open")
 
+    def plan(self, minutes: float, length: float, **texts: str) -> None:
+        """Plan a closure, instead of any other, and wait until every worker knows."""
+        self._carry_out("plan", minutes=minutes, length=length, **texts)
+
+    def call_off(self) -> None:
+        """Take back every planned closure, and wait until every worker knows."""
+        self._carry_out("call_off")
+
     def reset(self) -> None:
-        """Open the site, forget every text, and wait until every worker knows."""
+        """Open the site, forget every plan and text, and wait until every worker knows."""
         self._carry_out("reset")
 
     def save(self, **values: str | dict[str, str]) -> None:

@@ -28,7 +28,7 @@ from backsoon.core.state import resolve_state
 from backsoon.core.vocabulary import State
 from backsoon.definitions import BY_KEY
 from backsoon.gate import View
-from backsoon.http import answers, pages
+from backsoon.http import pages, publications
 from backsoon.management.commands.maintenance import SUB_COMMANDS, Command
 from backsoon.management.maintenance import examinations, words
 from backsoon.management.maintenance.console import ExitCode
@@ -327,7 +327,7 @@ def _command_lines() -> Iterator[str]:
 def test_the_fields_of_status_json_are_documented() -> None:
     snapshot = Snapshot()
     state: State = resolve_state(snapshot.policy, (), utc_now())
-    fields = answers.describe(View(snapshot, state, 0))
+    fields = publications.status(View(snapshot, state, 0), "en")
     text = section(read("reference/http.md"), "## `status.json`")
     assert all_words(text) == list(fields)
 

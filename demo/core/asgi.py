@@ -1,4 +1,4 @@
-"""The ASGI application that a server loads: Django, and beside it the WebSocket of the banner."""
+"""The ASGI application that a server loads: Django, and beside it a WebSocket."""
 
 import os
 

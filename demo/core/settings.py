@@ -130,7 +130,11 @@ BACKSOON = {
     "STATE_DIR": VAR_DIR / "state",
     # Views that fail because the database is away say so with the page, not with a bare 500.
     "OUTAGE_PAGE": True,
+    # A field on the page for those who want to be told when the site is open again.
+    "TELL_ME": True,
 }
+
+DEFAULT_FROM_EMAIL = "Northlight Hosting <hello@northlight.example>"
 
 ROOT_URLCONF = "demo.core.urls"
 WSGI_APPLICATION = "demo.core.wsgi.application"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
-from django.conf import settings
+from django.conf import global_settings, settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags
 from django.db import router
@@ -57,6 +57,7 @@ SUMMARIES: dict[str, str] = {
     "W006": "Addresses of a private network are exempt and no proxy is declared.",
     "W007": "The last known state cannot be kept on this host.",
     "W008": "The project's Celery app does not heed the state of the site.",
+    "W013": "Visitors can leave their address, and no mail can be sent to them.",
     "W017": "Mails to customers have no link to leave by.",
 }
 """What each id means; the reference in the docs is drawn from it."""
@@ -403,6 +404,40 @@ def check_celery() -> Found:
         )
 
 
+# -- Visitors who want to be told --------------------------------------------------------------
+
+
+def check_mail_to_visitors() -> Found:
+    """Whoever collects addresses has promised a mail.
+
+    Only for whoever deploys: a developer's mails rarely leave the desk.
+    """
+    if conf.problems() or not conf.current().tell_me:
+        return
+    backend = _mail_backend()
+    if backend.rpartition(".")[0] in NO_MAIL:
+        reason = f"mails go to {backend}, which sends none"
+    elif settings.DEFAULT_FROM_EMAIL == global_settings.DEFAULT_FROM_EMAIL:
+        reason = f"DEFAULT_FROM_EMAIL is {settings.DEFAULT_FROM_EMAIL}, which few servers accept"
+    else:
+        return
+    yield _message(
+        "W013",
+        f"{conf.SETTING}['TELL_ME'] promises visitors a mail, and {reason}.",
+        "Set up sending and DEFAULT_FROM_EMAIL, or leave TELL_ME out.",
+    )
+
+
+NO_MAIL = tuple(f"django.core.mail.backends.{name}" for name in ("console", "dummy", "locmem"))
+
+
+def _mail_backend() -> str:
+    mailers = getattr(settings, "MAILERS", None)  # Django 6.1, in the place of EMAIL_BACKEND
+    if mailers:
+        return str(mailers.get("default", {}).get("BACKEND", ""))
+    return str(settings.EMAIL_BACKEND)
+
+
 # -- Words to people ---------------------------------------------------------------------------
 
 
@@ -438,6 +473,7 @@ CHECKS: tuple[tuple[Callable[[], Found], str], ...] = (
 DEPLOYMENT_CHECKS: tuple[tuple[Callable[[], Found], str], ...] = (
     (check_private_networks, Tags.security),
     (check_state_directory, Tags.files),
+    (check_mail_to_visitors, Tags.compatibility),
 )
 """Only ``check --deploy`` and ``doctor`` ask them: on the desk of a developer they are noise."""
 

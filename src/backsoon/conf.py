@@ -81,6 +81,10 @@ class Settings:
     open_when_overdue: bool = False
     notice: float = 24 * 3600.0
     """Seconds before a planned closure; 0 for no notice."""
+    notice_banner: bool = False
+    tell_me: bool = False
+    tell_me_most: int = 10_000
+    """Addresses at a time."""
     audience: Callable[[], Iterable[Any]] | None = None
     language_of: Callable[[Any], Any] | None = None
     operators: tuple[str, ...] = ()
@@ -434,6 +438,9 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "MAX_CLOSURE": _length("no limit"),
     "OPEN_WHEN_OVERDUE": _flag,
     "NOTICE": _length("no notice"),
+    "NOTICE_BANNER": _flag,
+    "TELL_ME": _flag,
+    "TELL_ME_MOST": _count,
     "AUDIENCE": _callable,
     "LANGUAGE_OF": _callable,
     "OPERATORS": _addresses,

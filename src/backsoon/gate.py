@@ -60,9 +60,12 @@ class View:
     good_until: float = lease.FOREVER
     """On the gate's clock."""
     is_open: bool = field(init=False)
+    has_plans: bool = field(init=False)
+    """Whether there is any planned closure, past ones included."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_open", self.state.is_open)
+        object.__setattr__(self, "has_plans", bool(self.snapshot.windows))
 
 
 _UNKNOWN = View(Snapshot(), State(Mode.CLOSED, Why.UNKNOWN))

@@ -16,7 +16,17 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import brakes, conf, environment, lastknown, outbox, services, signals, store
+from . import (
+    brakes,
+    conf,
+    environment,
+    lastknown,
+    outbox,
+    services,
+    signals,
+    store,
+    subscribers,
+)
 from .clock import since_boot
 from .core import lease
 from .core.state import overdue_from
@@ -38,6 +48,9 @@ PATIENCE_SECONDS = 1.0
 
 FULL_READING_SECONDS = 10.0
 """How often everything is read again, so that rows changed behind our back are noticed."""
+
+FIRST_TIDY_SECONDS, TIDY_SECONDS = 60.0, 3600.0
+"""When a process looks for what has been kept long enough, and how often."""
 
 SERIES_SECONDS = 3600.0
 """How often it is seen to that series of closures go on."""
@@ -109,6 +122,7 @@ class Keeper:
         """The closure, and its longest time, about which somebody has raised the alarm."""
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
+        self._tidy_at = since_boot() + FIRST_TIDY_SECONDS
         self._untold = ""
         """Why what people are to be told could not be written down, if it was tried."""
         self._series_seen_at = lease.NEVER
@@ -140,6 +154,7 @@ class Keeper:
                 with self._reading:
                     self._read()
                 self.registrar.report(self._holder.stance())
+            self._tidy()
             self._look_for_overdue()
             self._look_for_moments()
             self._look_for_series()
@@ -284,6 +299,17 @@ class Keeper:
         else:
             self._untold = ""
         signals.ticked.send_robust(sender=None, mark=known.mark)
+
+    def _tidy(self) -> None:
+        """From time to time, see to it that no visitor's address is kept for longer than said."""
+        now = since_boot()
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + TIDY_SECONDS
+        try:
+            subscribers.purge(store.utc_now())
+        except BacksoonError as error:
+            logger.debug("Backsoon: old addresses of visitors stay for now: %s", type(error))
 
     def _look_for_series(self) -> None:
         """See to it that closures which come again are planned long before they come."""

@@ -19,7 +19,18 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 
 from . import conf
 from .gate import gate
-from .http import answers, doorway, lookups, outage, sessions, strangers, streams
+from .http import (
+    answers,
+    banners,
+    documents,
+    doorway,
+    lookups,
+    outage,
+    sessions,
+    strangers,
+    streams,
+    tell_me,
+)
 from .http.passage import Passage, give_pass_while_open, set_aside
 from .inflight import UNITS, release, release_after_thread, release_when_closed, take
 from .registrar import set_kind
@@ -61,9 +72,12 @@ class MaintenanceModeMiddleware:
         ended = True
         try:
             if view.is_open:
+                tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = self.get_response(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
+                if tells:
+                    banners.put_in(request, response, view)
             else:
                 response = self._answer_while_closed(request, view, unit)
             if response.streaming:
@@ -79,11 +93,13 @@ class MaintenanceModeMiddleware:
         self, request: HttpRequest, view: View, unit: Counted
     ) -> HttpResponseBase:
         if strangers.sent(request, view):
-            return answers.refusal(request, view)
+            return self._refuse(request, view)
         set_aside(unit, view)
+        if tell_me.is_asked(request):
+            return tell_me.answer(request, view)
         passage = Passage.enter(request, view, lookups.token_user(request), unit)
         if passage is None:
-            return answers.refusal(request, view)
+            return self._refuse(request, view)
         with doorway.place(passage) as free:
             if not free:
                 return doorway.no_place(request, passage)
@@ -101,9 +117,12 @@ class MaintenanceModeMiddleware:
         ended = True
         try:
             if view.is_open:
+                tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = await self.get_response(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
+                if tells:
+                    banners.put_in(request, response, view)
             else:
                 response = await self._aanswer_while_closed(request, view, unit)
             if response.streaming:
@@ -125,11 +144,13 @@ class MaintenanceModeMiddleware:
         self, request: HttpRequest, view: View, unit: Counted
     ) -> HttpResponseBase:
         if strangers.sent(request, view):
-            return answers.refusal(request, view)
+            return await self._arefuse(request, view)
         set_aside(unit, view)
+        if tell_me.is_asked(request):
+            return await tell_me.aanswer(request, view)
         passage = Passage.enter(request, view, await lookups.atoken_user(request), unit)
         if passage is None:
-            return answers.refusal(request, view)
+            return await self._arefuse(request, view)
         async with doorway.aplace(passage) as free:
             if not free:
                 return doorway.no_place(request, passage)
@@ -139,6 +160,18 @@ class MaintenanceModeMiddleware:
             if passage.leaves_without_query(request, response):
                 return passage.leave(request, response)
             return await sync_to_async(passage.leave)(request, response)
+
+    @staticmethod
+    def _refuse(request: HttpRequest, view: View) -> HttpResponseBase:
+        if documents.is_due(request.path_info, view):
+            documents.renew(view)
+        return answers.refusal(request, view)
+
+    @staticmethod
+    async def _arefuse(request: HttpRequest, view: View) -> HttpResponseBase:
+        if documents.is_due(request.path_info, view):
+            await sync_to_async(documents.renew)(view)
+        return answers.refusal(request, view)
 
     def _process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any

@@ -45,7 +45,7 @@ def is_used() -> bool:
 
 def visitors_may_ask() -> bool:
     """Whether visitors can leave their address on the page, to be told of the end."""
-    return bool(getattr(conf.current(), "tell_me", False))
+    return conf.current().tell_me
 
 
 def _wanted(occasions: Iterable[Occasion]) -> list[Occasion]:

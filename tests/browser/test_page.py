@@ -152,7 +152,7 @@ def test_all_that_matters_is_seen_on_a_phone_without_scrolling(
     page.goto("/orders/")
     parts = [
         page.locator(selector).bounding_box()
-        for selector in (".icon", "h1", ".message", "#backsoon-expected", ".button", ".contact")
+        for selector in (".icon", "h1", ".message", "#backsoon-expected", "a.button", ".contact")
     ]
     boxes = [box for box in parts if box is not None]
     assert len(boxes) == len(parts)
@@ -192,7 +192,7 @@ def test_a_word_of_sixty_letters_stays_on_the_sign(site: DemoServer, new_person:
     close_with_long_word(site)
     page = new_person(viewport=PHONE_SCREEN)
     page.goto("/orders/")
-    for selector in ("h1", ".message", ".button"):
+    for selector in ("h1", ".message", "a.button"):
         box = page.locator(selector).bounding_box()
         assert box is not None
         assert box["x"] >= 0
@@ -219,7 +219,7 @@ def test_markup_in_texts_is_shown_as_text(site: DemoServer, visitor: Page) -> No
     visitor.goto("/orders/")
     expect(visitor.get_by_role("heading", level=1)).to_have_text("<img src=x onerror=alert(1)>")
     expect(visitor.locator(".message")).to_have_text("<script>alert(2)</script>")
-    expect(visitor.locator(".button")).to_have_text("<b>Go</b>")
+    expect(visitor.locator("a.button")).to_have_text("<b>Go</b>")
     assert opened == []
 
 
@@ -420,7 +420,7 @@ def test_in_forced_colours_the_button_keeps_an_edge(site: DemoServer, new_person
     close_with_everything(site)
     page = new_person(forced_colors="active")
     page.goto("/orders/")
-    style: dict[str, Any] = page.locator(".button").evaluate(
+    style: dict[str, Any] = page.locator("a.button").evaluate(
         """element => {
             const { borderTopWidth, borderTopColor, color, backgroundColor } =
                 getComputedStyle(element);

@@ -12,7 +12,7 @@ from django.conf import settings as django_settings
 from django.db import connections
 from django.test import override_settings
 
-from backsoon.models import Change, Maintenance, SystemSetting, Window, Worker
+from backsoon.models import Change, Maintenance, Subscriber, SystemSetting, Window, Worker
 
 ALIAS = "file"
 
@@ -30,7 +30,7 @@ def backsoon_in(path: Path, *, tables: bool = True, **options: Any) -> Iterator[
     try:
         if tables:
             with connections[ALIAS].schema_editor() as editor:
-                for model in (SystemSetting, Maintenance, Window, Worker, Change):
+                for model in (SystemSetting, Maintenance, Window, Worker, Change, Subscriber):
                     editor.create_model(model)
         with override_settings(BACKSOON={"DATABASE": ALIAS}):
             yield

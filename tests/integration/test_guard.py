@@ -162,6 +162,7 @@ ACCEPTS = [None, FIREFOX["accept"], "application/json", "image/*", "", "text/htm
 BROWSERS = [(None, None), ("gzip, br", "navigate"), ("gzip;q=0.5", "no-cors")]
 PATHS = [
     "/", "/account/", "/nope", "/api/", "/maintenance/", "/maintenance/status.json",
+    "/maintenance/status.json?lang=fr",
     "/account/?a=1&b=%C3%A9", "/caf%C3%A9/", "/%2e%2e/static/", "//evil/", "/a b/%25",
     "/maintenance/?language=fr&next=/account/", "/account/?l%61nguage=fr",
 ]  # fmt: skip
@@ -177,6 +178,28 @@ def test_the_guard_sends_what_the_middleware_sends(site: Site, path: str) -> Non
         headers = {name: value for name, value in given.items() if value is not None}
         scope = site.scope(method, path, headers)
         assert site.guarded(scope) == site.bare(scope), (method, headers)
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize("path", ["/maintenance/calendar.ics", "/maintenance/feed.atom?lang=fr"])
+def test_what_is_made_of_rows_is_sent_by_the_guard_once_they_were_read(
+    site: Site, path: str
+) -> None:
+    assert site.guarded(site.scope("GET", path)) is None
+    assert site.bare(site.scope("GET", path))[0] == 200
+    for method, coding in itertools.product(METHODS, ["gzip", "identity"]):
+        headers = {"accept-encoding": coding}
+        scope = site.scope(method, path, headers)
+        sent = site.guarded(scope)
+        assert sent is not None
+        assert sent == site.bare(scope), (method, coding)
+        tag = dict(sent[1]).get("ETag")
+        if tag:
+            scope = site.scope(method, path, {**headers, "if-none-match": f'"other", W/{tag}'})
+            unchanged = site.guarded(scope)
+            assert unchanged is not None
+            assert (unchanged[0], unchanged[2]) == (304, b"")
+            assert unchanged == site.bare(scope)
 
 
 @pytest.mark.usefixtures("closed")

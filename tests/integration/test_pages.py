@@ -27,6 +27,7 @@ from backsoon import definitions
 from backsoon.core.vocabulary import Mode, Notice, Policy, Switch, Window, Words
 from backsoon.gate import gate
 from backsoon.http import answers, icons, pages, routes
+from backsoon.http.compact import compact
 from backsoon.signals import page_broken
 from backsoon.snapshots import Mark, Snapshot
 from backsoon.testing import give_pass, override_maintenance
@@ -217,14 +218,21 @@ def test_the_status_tells_machines() -> None:
     close()
     response = page("/maintenance/status.json")
     assert response.status_code == 200
-    assert response["Cache-Control"] == "no-store"
     assert json.loads(response.content) == {
+        "version": 1,
         "mode": "closed",
+        "why": "by_hand",
         "since": "2030-01-01T12:00:00+00:00",
         "until": None,
         "late": False,
         "next": None,
         "revision": 7,
+        "language": "en",
+        "title": "We will be back soon",
+        "message": "We are carrying out maintenance to serve you better. "
+        "Thank you for your patience.",
+        "announced": [],
+        "notice": None,
     }
 
 
@@ -525,3 +533,38 @@ def templates_from(folder: Path) -> override_settings:
             }
         ]
     )
+
+
+# -- Made smaller ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("a , b {\n  c: d;\n}\n\n.e f{g:h}", "a,b{c: d;}.e f{g:h}"),
+        ('a { content: "x , y\\" ; z"; }', 'a{content: "x , y\\" ; z";}'),
+        ("/* it's , so */ a {}", "/* it's , so */ a{}"),
+        (".a\n.b { width: calc(1px + 2px) }", ".a .b{width: calc(1px + 2px)}"),
+    ],
+)
+def test_a_style_sheet_loses_what_means_nothing_and_no_more(written: str, sent: str) -> None:
+    assert compact(f"<STYLE nonce=x>{written}</style >") == f"<STYLE nonce=x>{sent}</style >"
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("\n  a();\n    b(`x  y`);\n", "\na();\nb(`x  y`);\n"),
+        ("  a = `x\n  y`;", "  a = `x\n  y`;"),
+        ('  a = "x\\\n  y";', '  a = "x\\\n  y";'),
+    ],
+)
+def test_a_script_loses_its_indentation_unless_it_may_mean_something(
+    written: str, sent: str
+) -> None:
+    assert compact(f"<script>{written}</script>") == f"<script>{sent}</script>"
+
+
+def test_text_of_the_page_stays_as_it_is() -> None:
+    html = "<p>a ,\n   b</p><style>a {}</style><p>c ;\n  d</p>"
+    assert compact(html) == "<p>a ,\n   b</p><style>a{}</style><p>c ;\n  d</p>"

@@ -47,7 +47,7 @@ def mode_of(server: DemoServer) -> str:
 
 
 def knock(server: DemoServer, person: httpx.Client | None = None) -> ClientConnection:
-    """Open the WebSocket of the banner as a page does that *person* looks at."""
+    """Open the WebSocket as a page does that *person* looks at."""
     from websockets.sync.client import connect
     from websockets.typing import Origin
 

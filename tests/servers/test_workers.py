@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +25,9 @@ POLL = 1.0
 """How often each worker looks, in seconds: the default, which the demo keeps."""
 
 WITHIN = POLL + 1.0
+SAME_CLOCK = 0.02
+"""How far apart two readings of this machine's clock may seem, in seconds."""
+
 QUICKLY = 5.0
 """How long a server may take to stop when no request is running, in seconds."""
 
@@ -55,6 +61,27 @@ def test_a_change_made_by_a_command_reaches_every_worker_within_a_poll_and_a_sec
     site.settle(mode="closed", seconds=WITHIN)
     site.manage("maintenance", "off")
     site.settle(mode="open", seconds=WITHIN)
+
+
+def test_a_planned_closure_turns_every_worker_at_its_second_without_anybody_telling_it(
+    site: DemoServer,
+) -> None:
+    site.workers()
+    told = site.manage("maintenance", "schedule", "+4s", "+6s", "--json").stdout
+    (window,) = json.loads(told)["windows"]
+    start, end = (
+        dt.datetime.fromisoformat(window[at]).timestamp() for at in ("starts_at", "ends_at")
+    )
+    seen: set[tuple[int, str]] = set()
+    while (sent := time.time()) < end + 0.5:
+        answers, received = site.ask(), time.time()
+        # An answer on the way while the moment passes may be either; the clocks of workers are
+        # those of this machine, read a few thousandths of a second apart.
+        for mode, begin, over in (("open", 0.0, start), ("closed", start, end), ("open", end, 9e9)):
+            if begin + SAME_CLOCK < sent and received < over - SAME_CLOCK:
+                assert {answer.mode for answer in answers} == {mode}
+                seen |= {(answer.worker, mode) for answer in answers}
+    assert len(seen) == 2 * WORKERS  # each of them was heard open and closed
 
 
 def test_a_worker_that_makes_a_change_knows_at_once_and_the_others_soon(site: DemoServer) -> None:

@@ -432,3 +432,28 @@ def test_a_project_without_templates_is_told_about_the_page_alone() -> None:
 
 def test_our_template_of_the_admin_is_where_the_check_looks_for_it() -> None:
     assert (Path(backsoon.__file__).parent / "templates" / "admin" / "base.html").is_file()
+
+
+# -- Visitors who want to be told ----------------------------------------------------------------
+
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+
+
+@pytest.mark.parametrize(
+    ("asks", "backend", "sender", "expected"),
+    [
+        (True, SMTP, "hello@example.com", []),
+        (True, "anymail.backends.mailgun.EmailBackend", "Shop <hello@example.com>", []),
+        (True, SMTP, "webmaster@localhost", ["W013"]),
+        (True, "django.core.mail.backends.dummy.EmailBackend", "hello@example.com", ["W013"]),
+        (True, "django.core.mail.backends.console.EmailBackend", "hello@example.com", ["W013"]),
+        (False, "django.core.mail.backends.dummy.EmailBackend", "webmaster@localhost", []),
+    ],
+)
+def test_a_promise_of_mail_that_cannot_be_kept_is_w013(
+    asks: bool, backend: str, sender: str, expected: list[str]
+) -> None:
+    with override_settings(
+        BACKSOON={"TELL_ME": asks}, EMAIL_BACKEND=backend, DEFAULT_FROM_EMAIL=sender
+    ):
+        assert found() == expected

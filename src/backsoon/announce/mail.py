@@ -34,7 +34,8 @@ TIMEOUT_SECONDS = 20
 @contextmanager
 def open_connection() -> Iterator[Any]:
     """A connection of the project's mail backend. Raises :class:`ChannelDownError`."""
-    connection: Any = mail.get_connection()
+    mailers: Any = getattr(mail, "mailers", None)  # Django 6.1
+    connection: Any = mail.get_connection() if mailers is None else mailers.default
     if getattr(connection, "timeout", 0) is None:
         connection.timeout = TIMEOUT_SECONDS  # Django's own default is to wait for ever
     _open(connection)

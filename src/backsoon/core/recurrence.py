@@ -218,7 +218,7 @@ def starts(rule: Rule, first: dt.datetime, last: dt.datetime) -> Iterator[dt.dat
     begin = first.replace(tzinfo=None)
     last_day = last.astimezone(first.tzinfo).date()
     for day in days(rule, begin.date(), last_day):
-        local = dt.datetime.combine(day, begin.time())
+        local = begin.replace(year=day.year, month=day.month, day=day.day)
         moment = first if local == begin else local.replace(tzinfo=first.tzinfo)
         moment = moment.astimezone(dt.UTC)
         if moment > last or _is_past(rule.until, local, moment):

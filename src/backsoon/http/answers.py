@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from enum import StrEnum, auto
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from django.conf import settings as django_settings
@@ -27,13 +27,13 @@ from django.utils.encoding import escape_uri_path, iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from backsoon import conf, store
-from backsoon.core.schedule import upcoming
 from backsoon.core.state import DEFAULT_RETRY_SECONDS, notice_of, retry_after
-from backsoon.gate import gate
 
-from . import asking, responses
+from . import asking, documents, responses
 from .asking import LONGEST_NEXT
-from .pages import fallback, prepare, shelf, texts
+from .pages import Page, fallback, prepare, shelf, texts
+from .prepared import Answer, Prepared, Visit
+from .publications import describe
 from .routes import page_address, site_routes
 
 if TYPE_CHECKING:
@@ -57,47 +57,11 @@ MOST_PREPARED = 256
 class Kind(StrEnum):
     """The answers that there are."""
 
-    STATUS = auto()
+    DOCUMENT = auto()
+    """One of :mod:`backsoon.http.documents`."""
     PAGE = auto()
     PROBLEM = auto()
     REDIRECT = auto()
-
-
-class Visit(NamedTuple):
-    """What an answer depends on, of a request that Django or nobody has read."""
-
-    method: str
-    path_info: str
-    path: str
-    """With the script prefix."""
-    query: str
-    """As it came."""
-    prefix: str
-    """The script prefix; begins and ends with ``/``."""
-    wish: asking.Wish
-
-
-class Prepared(NamedTuple):
-    """An answer that was made, and what a copy of it still needs."""
-
-    copy: Callable[[responses.Changes, bool], HttpResponse]
-    waits: bool
-    """Whether it says how long to wait."""
-    outside: dict[bool, Any]
-    """What the guard made of it, by whether requests come encrypted."""
-
-
-class Answer(NamedTuple):
-    """One client's answer."""
-
-    prepared: Prepared
-    changes: dict[str, str]
-    """The values of this moment, for headers that stand in what was prepared."""
-    without_body: bool
-
-    def response(self) -> HttpResponse:
-        """As Django sends it."""
-        return self.prepared.copy(self.changes, self.without_body)
 
 
 def refusal(request: HttpRequest, view: View) -> HttpResponse:
@@ -108,6 +72,8 @@ def refusal(request: HttpRequest, view: View) -> HttpResponse:
 def answer_to(visit: Visit, view: View) -> Answer:
     """The answer to a *visit* that is not admitted while *view* is true."""
     kind = _kind(visit)
+    if kind is Kind.DOCUMENT:
+        return documents.answer_to(visit, view)
     location = _page_location(visit) if kind is Kind.REDIRECT else ""
     if kind is Kind.REDIRECT and not location:
         kind = Kind.PAGE
@@ -138,34 +104,6 @@ def problem(request: HttpRequest, view: View) -> HttpResponse:
     return _answer(Kind.PROBLEM, visit_of(request), view).response()
 
 
-def status(view: View) -> HttpResponse:
-    """The state for machines, and for the page that waits to take its visitor back."""
-    return _model_of_status(view)
-
-
-def describe(view: View) -> dict[str, object]:
-    """The public part of the state. True until the state changes, as *view* says."""
-    state = view.state
-    return {
-        "mode": state.mode.value,
-        "since": state.since.isoformat() if state.since and not state.is_open else None,
-        "until": state.until.isoformat() if state.until else None,
-        "late": state.late,
-        "next": _next_window(view),
-        "revision": view.snapshot.mark.revision,
-    }
-
-
-def _next_window(view: View) -> dict[str, str | None] | None:
-    """The times of the next planned closure, if there is one."""
-    for window in upcoming(view.snapshot.windows, gate.now()):
-        return {
-            "starts_at": window.starts_at.isoformat(),
-            "ends_at": window.ends_at.isoformat() if window.ends_at else None,
-        }
-    return None
-
-
 def way_back(request: HttpRequest) -> str:
     """Where a visitor of the page goes once the site is open: ``next``, if it is of this site."""
     home = get_script_prefix()
@@ -178,7 +116,7 @@ def way_back(request: HttpRequest) -> str:
     ):
         return home
     path = "/" + urlsplit(target).path[len(home) :] if target.startswith(home) else target
-    return home if path in site_routes().page | site_routes().status else target
+    return home if path in site_routes().page | site_routes().documents else target
 
 
 # -- Which answer ------------------------------------------------------------------------------
@@ -195,13 +133,14 @@ def visit_of(request: HttpRequest) -> Visit:
         meta.get("QUERY_STRING") or "",
         script if script[-1:] == "/" else f"{script}/",  # as set_script_prefix() has it
         asking.wish_of(request),
+        meta.get("HTTP_IF_NONE_MATCH") or "",
     )
 
 
 def _kind(visit: Visit) -> Kind:
     method, path, wish, routes = visit.method, visit.path_info, visit.wish, site_routes()
-    if path in routes.status:
-        return Kind.STATUS
+    if path in routes.documents:
+        return Kind.DOCUMENT
     if path in routes.page:
         return Kind.PAGE
     if wish.program or asking.is_for_programs(method, path):
@@ -264,9 +203,14 @@ def _wait(state: State) -> str:
 
 def _model_of_page(view: View, wish: asking.Wish, prefix: str, login_refused: bool) -> HttpResponse:
     prepared = shelf.page(view, wish.language, login_refused=login_refused, prefix=prefix)
+    return _with_headers(html(prepared, wish, HTTPStatus.SERVICE_UNAVAILABLE), view.state)
+
+
+def html(prepared: Page, wish: asking.Wish, status: HTTPStatus) -> HttpResponse:
+    """*prepared* as this client can read it. How long it holds is for the caller to say."""
     response = HttpResponse(
         prepared.compressed if wish.gzip else prepared.body,
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        status=status,
         content_type="text/html; charset=utf-8",
     )
     if wish.gzip:
@@ -276,7 +220,7 @@ def _model_of_page(view: View, wish: asking.Wish, prefix: str, login_refused: bo
     response["X-Content-Type-Options"] = "nosniff"
     response["Referrer-Policy"] = "same-origin"
     patch_vary_headers(response, ("Accept-Encoding", "Accept-Language", "Cookie", "Accept"))
-    return _with_headers(response, view.state)
+    return response
 
 
 def _model_of_problem(
@@ -307,18 +251,7 @@ def _model_of_redirect(
     return _with_headers(HttpResponseRedirect(prefix), view.state)
 
 
-def _model_of_status(
-    view: View, wish: asking.Wish | None = None, prefix: str = "/", login_refused: bool = False
-) -> HttpResponse:
-    response = JsonResponse(describe(view))
-    response["Cache-Control"] = "no-store"
-    response["X-Maintenance"] = view.state.mode.value
-    _tell_length(response)
-    return response
-
-
 _MODELS: dict[Kind, Callable[[View, asking.Wish, str, bool], HttpResponse]] = {
-    Kind.STATUS: _model_of_status,
     Kind.PAGE: _model_of_page,
     Kind.PROBLEM: _model_of_problem,
     Kind.REDIRECT: _model_of_redirect,

@@ -12,7 +12,7 @@ from backsoon.core.vocabulary import Facts, UserKind
 from backsoon.decorators import is_always_open
 
 from .passes import holds_pass
-from .routes import has_open_views, site_routes
+from .routes import has_open_views, site_routes, tell_me_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,8 @@ def collect(
 
 def exemption(method: str, path: str) -> str:
     """Which path of ours or of the settings lets the request by, in words."""
+    if path in tell_me_paths():
+        return f"maintenance page: {path}"
     return site_routes().exemption(method, path) or exemption_by_settings(method, path)
 
 
@@ -70,9 +72,9 @@ def is_door(method: str, path: str) -> bool:
 
 
 def is_own_page(request: HttpRequest) -> bool:
-    """Whether the maintenance page itself is asked for, or its status."""
+    """Whether the maintenance page itself is asked for, or a document beside it."""
     routes = site_routes()
-    return request.path_info in routes.page or request.path_info in routes.status
+    return request.path_info in routes.page or request.path_info in routes.documents
 
 
 def leads_to_open_view(request: HttpRequest) -> bool:

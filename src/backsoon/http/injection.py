@@ -1,17 +1,20 @@
-"""A line on pages that are not ours: the administrators' reminder, the notice at the login door.
+"""A line on pages that are not ours: the administrators' reminder, the notice at the login door,
+and the banner of a closure to come.
 
-Only for those who need it, only while the site is not open, and only in HTML that can be changed
-without guessing: whole, uncompressed, with a body.
+Only for those who need it, and only in HTML that can be changed without guessing: whole, with a
+body.
 """
 
 from __future__ import annotations
 
+import gzip
 import logging
 import re
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 from django.template.loader import render_to_string
+from django.utils.text import compress_string
 from django.utils.translation import get_language_bidi
 
 from backsoon import conf
@@ -65,11 +68,8 @@ def _insert(
         return
     assert isinstance(response, HttpResponse)
     content = response.content
-    if MARKER in content:
-        return
-    head = _END_OF_HEAD.search(content)  # a script in the head may well speak of "<body>"
-    body = _BODY.search(content, head.end() if head else 0)
-    if body is None:
+    place = _place_in(content)
+    if MARKER in content or place is None:
         return
     try:
         html = render_to_string(template, context)
@@ -77,19 +77,63 @@ def _insert(
     except Exception:  # a reminder must not take the page away
         logger.exception("Backsoon: the template %s is broken.", template)
         return
-    response.content = content[: body.end()] + line + content[body.end() :]
-    if response.has_header("Content-Length"):
-        response["Content-Length"] = str(len(response.content))
-    del response["ETag"]
+    _set_content(response, content[:place] + line + content[place:])
     response["Cache-Control"] = "no-store"  # without the line it is another page tomorrow
 
 
-def can_be_changed(response: HttpResponseBase) -> bool:
-    """Whether a line can be put into *response* without guessing."""
+def ask_for_changeable_pages(request: HttpRequest) -> None:
+    """As :func:`ask_for_plain_pages`, for pages of ordinary visitors, who are many: they may come
+    compressed, in the one way that can be undone here.
+    """
+    takes_gzip = "gzip" in request.META.get("HTTP_ACCEPT_ENCODING", "")
+    ask_for_plain_pages(request)
+    if takes_gzip:
+        request.META["HTTP_ACCEPT_ENCODING"] = "gzip"
+
+
+def insert_shared(response: HttpResponseBase, html: str, marker: bytes) -> None:
+    """Put *html*, which is the same for everybody, into the page unless it has the *marker*.
+
+    How long the page may be kept stays as it is: caches go on to help on the day before a closure.
+    What it was compared by goes, because it is another page now.
+    """
+    is_compressed = response.get("Content-Encoding", "") == "gzip"
+    if not can_be_changed(response, compressed=is_compressed):
+        return
+    assert isinstance(response, HttpResponse)
+    content = gzip.decompress(response.content) if is_compressed else response.content
+    place = _place_in(content)
+    if marker in content or place is None:
+        return
+    line = html.encode(response.charset, "xmlcharrefreplace")
+    content = content[:place] + line + content[place:]
+    if is_compressed:
+        # As Django's own GZipMiddleware does, against guessing secrets by length (BREACH).
+        content = compress_string(content, max_random_bytes=100)
+    _set_content(response, content)
+    del response["Last-Modified"]
+
+
+def _place_in(content: bytes) -> int | None:
+    """Right after the start tag of the body; ``None`` for what is no whole page."""
+    head = _END_OF_HEAD.search(content)  # a script in the head may well speak of "<body>"
+    body = _BODY.search(content, head.end() if head else 0)
+    return body.end() if body is not None else None
+
+
+def _set_content(response: HttpResponse, content: bytes) -> None:
+    response.content = content
+    if response.has_header("Content-Length"):
+        response["Content-Length"] = str(len(response.content))
+    del response["ETag"]
+
+
+def can_be_changed(response: HttpResponseBase, *, compressed: bool = False) -> bool:
+    """Whether a line can be put into *response* without guessing; *compressed* if that is known."""
     return (
         isinstance(response, HttpResponse)
         and not response.streaming
-        and not response.has_header("Content-Encoding")
+        and response.has_header("Content-Encoding") is compressed
         and response.get("Content-Type", "").startswith("text/html")
         and not response.get("Content-Disposition", "").startswith("attachment")
     )

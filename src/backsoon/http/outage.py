@@ -140,7 +140,8 @@ def _context(title: str, message: str, language: str) -> dict[str, Any]:
     context = pages.page_context(Snapshot(policy=policy), State(Mode.CLOSED, Why.UNKNOWN), language)
     # Nothing to wait for (the site is open), nobody to log in, no number to compare.
     return context | {
-        "mode": MODE, "status_url": "", "login_url": "", "revision": None, "languages": [],
+        "mode": MODE, "status_url": "", "login_url": "", "tell_me_url": "", "revision": None,
+        "languages": [],
     }  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from django.middleware.security import SecurityMiddleware
 
 from backsoon.gate import View, gate
 
-from . import answers, asking, strangers
+from . import answers, asking, documents, strangers
+from .prepared import Visit
 from .routes import below, site_routes
 
 logger = logging.getLogger("backsoon")
@@ -167,6 +168,8 @@ def _refusal(
     view: View, site: Site, meta: dict[str, Any], visited: tuple[str, str, str, str], scheme: Any
 ) -> tuple[Ready, dict[str, str], bytes] | None:
     """What was prepared, the values of this moment for headers that it has, and the body."""
+    if documents.is_due(visited[1], view):
+        return None  # the middleware may ask the database
     secure = False
     if site.minds_tls:
         assert site.security is not None
@@ -176,7 +179,8 @@ def _refusal(
     asked = asking.asked_by(meta, visited[1])
     if asked is None:
         return None
-    visit = answers.Visit(*visited, site.prefix, asking.remembered(asked))
+    none_match = meta.get("HTTP_IF_NONE_MATCH") or ""
+    visit = Visit(*visited, site.prefix, asking.remembered(asked), none_match)
     answer = answers.answer_to(visit, view)
     made = answer.prepared.outside
     ready: Ready | None = made.get(secure)
@@ -209,7 +213,7 @@ def _site(script: str) -> Site:
     security = SecurityMiddleware(lambda request: HttpResponse()) if _is_above() else None
     names = {
         "HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "HTTP_COOKIE",
-        "HTTP_SEC_FETCH_MODE", "HTTP_X_REQUESTED_WITH", "CONTENT_TYPE",
+        "HTTP_SEC_FETCH_MODE", "HTTP_X_REQUESTED_WITH", "HTTP_IF_NONE_MATCH", "CONTENT_TYPE",
     }  # fmt: skip
     if django_settings.SECURE_PROXY_SSL_HEADER:
         names.add(django_settings.SECURE_PROXY_SSL_HEADER[0])

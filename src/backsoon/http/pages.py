@@ -12,8 +12,11 @@ import gzip
 import hashlib
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from django.core.signals import setting_changed
 from django.template.loader import get_template
@@ -31,6 +34,7 @@ from backsoon.signals import page_broken
 from backsoon.snapshots import Snapshot
 
 from . import icons, routes
+from .compact import compact
 from .fallback_page import fallback_html
 
 logger = logging.getLogger("backsoon")
@@ -112,6 +116,7 @@ shelf = Shelf()
 
 def prepare(html: str) -> Page:
     """Encode and compress *html* and allow exactly its own inline styles and scripts."""
+    html = compact(html)
     body = html.encode()
     return Page(
         body=body,
@@ -127,12 +132,13 @@ def render(
     *,
     login_refused: bool = False,
     preview: bool = False,
+    changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """The page's HTML in *language*. Never fails."""
+    """The page's HTML in *language*, with *changes* to what the template gets. Never fails."""
     try:
         with translation.override(language), timezone.override(None):
             context = page_context(snapshot, state, language)
-            context |= {"login_refused": login_refused, "preview": preview}
+            context |= {"login_refused": login_refused, "preview": preview, **changes}
             return get_template(TEMPLATE).render(context)
     except Exception as error:
         logger.exception(
@@ -140,7 +146,7 @@ def render(
             "maintenance doctor", TEMPLATE,
         )  # fmt: skip
         page_broken.send_robust(sender=None, error=error)
-        return fallback(snapshot, state, language)
+        return fallback(snapshot, state, language, changes)
 
 
 def template_error(language: str) -> str:
@@ -178,6 +184,11 @@ def page_context(snapshot: Snapshot, state: State, language: str) -> dict[str, A
         "revision": snapshot.mark.revision,
         # A refused change in read-only mode is not waiting for anything: no polling there.
         "status_url": "" if read_only else routes.reversed_or_empty("backsoon:status"),
+        "calendar_url": routes.reversed_or_empty("backsoon:calendar"),
+        "feed_url": routes.reversed_or_empty("backsoon:feed"),
+        "tell_me_url": _tell_me_url(state, language),
+        "tell_me_error": "",
+        "tell_me_value": "",
         "login_url": routes.login_url() if settings.show_login_link else "",
         "login_refused": False,
         "preview": False,
@@ -210,7 +221,7 @@ def content_security_policy(html: str) -> str:
             "font-src 'self'",
             "connect-src 'self'",
             "base-uri 'none'",
-            "form-action 'self'",
+            "form-action 'self'" if _FORM.search(html) else "form-action 'none'",
             "frame-ancestors 'self'",
         )
     )
@@ -218,6 +229,9 @@ def content_security_policy(html: str) -> str:
 
 _STYLE = re.compile(r"<style\b[^>]*>(.*?)</style\s*>", re.DOTALL | re.IGNORECASE)
 _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
+
+
+_FORM = re.compile(r"<form\b", re.IGNORECASE)
 
 
 def _hashes(pattern: re.Pattern[str], html: str) -> str:
@@ -238,6 +252,14 @@ def texts(notice: Notice, state: State) -> tuple[str, str]:
         notice.title or BY_KEY["maintenance_title"].default_text(),
         notice.message or BY_KEY["maintenance_message"].default_text(),
     )
+
+
+def _tell_me_url(state: State, language: str) -> str:
+    """Where the form is sent to; it names the language, which the visitor may have chosen here."""
+    if state.mode is not Mode.CLOSED or not routes.tell_me_paths():
+        return ""
+    url = routes.reversed_or_empty("backsoon:tell-me")
+    return f"{url}?language={quote(language)}" if url else ""
 
 
 def _icon(notice: Notice) -> SafeString:
@@ -271,8 +293,13 @@ def _own_name(code: str) -> str:
         return code
 
 
-def fallback(snapshot: Snapshot, state: State, language: str) -> str:
-    """The built-in page with the stored texts. Never fails."""
+def fallback(
+    snapshot: Snapshot,
+    state: State,
+    language: str,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """The built-in page with the stored texts, or those in *changes*. Never fails."""
     notice = notice_of(snapshot.policy, state, language)
     try:
         with translation.override(language):
@@ -282,6 +309,7 @@ def fallback(snapshot: Snapshot, state: State, language: str) -> str:
         title = notice.title or BY_KEY["maintenance_title"].default
         message = notice.message or BY_KEY["maintenance_message"].default
         direction = "ltr"
+    title, message = changes.get("title", title), changes.get("message", message)
     return fallback_html(title, message, language, direction)
 
 

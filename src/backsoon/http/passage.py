@@ -21,7 +21,7 @@ from backsoon.core.vocabulary import Mode, UserKind
 from backsoon.exceptions import LoginRefusedError
 from backsoon.gate import gate
 
-from . import answers, facts, injection, lookups, passes, sessions
+from . import answers, banners, facts, injection, lookups, passes, sessions
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -51,6 +51,8 @@ class Passage:
     login_refused: bool = False
     failed: bool = False
     """Whether the layers below us answered with an error of the server."""
+    tells: bool = False
+    """Whether the visitor is to be told that nothing can be changed."""
     may_ask: bool = False
     """Whether somebody may look up the user before the request is judged."""
     way_down: ExitStack = field(default_factory=ExitStack)
@@ -87,6 +89,8 @@ class Passage:
         setattr(request, _ATTRIBUTE, passage)
         if passage.at_door or known.holds_pass or user is not None:
             injection.ask_for_plain_pages(request)
+        elif view.state.mode is Mode.READ_ONLY:
+            passage.tells = banners.wanted(request, view)
         return passage
 
     @staticmethod
@@ -152,6 +156,8 @@ class Passage:
                 return answers.refusal(request, self.view)
             if self.view.state.mode is Mode.CLOSED:
                 injection.add_door_notice(request, response, self.view.state)
+        if self.tells:
+            banners.put_in(request, response, self.view)
         return response
 
     def leaves_without_query(self, request: HttpRequest, response: HttpResponseBase) -> bool:

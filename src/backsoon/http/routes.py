@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -46,11 +46,18 @@ class SiteRoutes:
 
     page: frozenset[str]
     status: frozenset[str]
+    calendar: frozenset[str]
+    feed: frozenset[str]
     doors: tuple[PathPattern, ...]
     """Where people log in and out."""
     letters: frozenset[str]
     """Where whoever gets our mail can leave."""
     files: tuple[PathPattern, ...]
+    documents: frozenset[str] = field(init=False)
+    """Those for machines: status, calendar and feed."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "documents", self.status | self.calendar | self.feed)
 
     def exemption(self, method: str, path: str) -> str:
         """Which of these lets the request by, in words; empty when none does."""
@@ -60,7 +67,7 @@ class SiteRoutes:
         files = first_match(self.files, method, path)
         if files is not None:
             return f"static or media files: {files.path}"
-        if path in self.page or path in self.status:
+        if path in self.page or path in self.documents:
             return f"maintenance page: {path}"
         if path in self.letters and method in ("GET", "HEAD", "POST"):
             return f"no more mail: {path}"
@@ -73,6 +80,8 @@ def site_routes() -> SiteRoutes:
     return SiteRoutes(
         page=frozenset(_paths_of("backsoon:page")),
         status=frozenset(_paths_of("backsoon:status")),
+        calendar=frozenset(_paths_of("backsoon:calendar")),
+        feed=frozenset(_paths_of("backsoon:feed")),
         doors=_doors(),
         letters=frozenset(_paths_of("backsoon:unsubscribe")),
         files=tuple(_file_prefixes()),
@@ -192,6 +201,12 @@ def page_address(language: str, prefix: str) -> str:
         return iri_to_uri(reversed_or_empty("backsoon:page")) or ""
 
 
+@functools.cache
+def tell_me_paths() -> frozenset[str]:
+    """Where visitors leave their address to be told of the end; none unless the settings ask."""
+    return frozenset(_paths_of("backsoon:tell-me") if conf.current().tell_me else ())
+
+
 def reversed_or_empty(name: str) -> str:
     """The path of a named route in the active language, or ``""``."""
     try:
@@ -236,6 +251,7 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
         site_routes.cache_clear()
         has_open_views.cache_clear()
         page_address.cache_clear()
+        tell_me_paths.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="backsoon.routes")

@@ -24,7 +24,7 @@ from backsoon.core.vocabulary import Mode
 from backsoon.decorators import is_always_open
 
 from .passes import COOKIE
-from .routes import has_open_views, site_routes
+from .routes import has_open_views, site_routes, tell_me_paths
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -55,7 +55,7 @@ def is_refused_at_once(view: View, path: str, cookies: str) -> bool:
     if view.state.mode is not Mode.CLOSED:
         return False
     routes = site_routes()
-    return path in routes.page or path in routes.status or is_stranger(path, cookies)
+    return path in routes.page or path in routes.documents or is_stranger(path, cookies)
 
 
 def is_stranger(path: str, cookies: str) -> bool:
@@ -86,12 +86,18 @@ def beginnings() -> frozenset[str] | None:
         return None
     routes = site_routes()
     patterns = (*settings.exempt, *routes.doors, *routes.files)
-    paths = {*(pattern.path for pattern in patterns), *routes.page, *routes.status, *routes.letters}
+    paths = {
+        *(pattern.path for pattern in patterns),
+        *routes.page,
+        *routes.documents,
+        *routes.letters,
+    }
     if not all(path.startswith("/") for path in paths):
         return None
     if any(not pattern.exact and not pattern.path.strip("/") for pattern in patterns):
         return None
     found = {_beginning(path[1:]) for path in paths} | _whitenoise_files()
+    found |= {_beginning(path[1:]) for path in tell_me_paths()}
     if has_open_views():
         found |= set(_open_views(get_resolver().url_patterns, [""]))
     known = frozenset(beginning for beginning in found if beginning is not None)

@@ -5,6 +5,7 @@ from .history import Change, ChangeQuerySet
 from .outbox import Announcement, Delivery, Unsubscribed
 from .series import Series
 from .settings import SettingType, SystemSetting
+from .subscriber import Subscriber
 from .window import Window, new_uid
 from .worker import Worker
 
@@ -16,6 +17,7 @@ __all__ = [
     "Maintenance",
     "Series",
     "SettingType",
+    "Subscriber",
     "SystemSetting",
     "Unsubscribed",
     "Window",

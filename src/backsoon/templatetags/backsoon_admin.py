@@ -6,12 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from django import template
-from django.conf import settings
 from django.template.loader import render_to_string
-from django.templatetags.static import static
 from django.utils.html import format_html
 
 from backsoon.admin import quiet, status, times
+from backsoon.http.files import static_url
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -76,15 +75,8 @@ def _quietness(reading: status.Reading, user: Any) -> quiet.Telling | None:
 
 @register.simple_tag
 def backsoon_static(path: str) -> str:
-    """The address of a static file of ours, also when the files were not collected again.
-
-    Storages with a manifest raise for files that they do not know; a missing style sheet is no
-    reason for a missing page.
-    """
-    try:
-        return static(path)
-    except ValueError:
-        return f"{settings.STATIC_URL}{path}"
+    """The address of a static file of ours; see :func:`backsoon.http.files.static_url`."""
+    return static_url(path)
 
 
 @register.simple_tag

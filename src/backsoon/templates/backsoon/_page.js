@@ -67,6 +67,9 @@ Syntax of 2020; an older browser skips the whole script and keeps the page as it
   }
 
   const query = new URLSearchParams(location.search);
+  {# The answer to the form takes its visitor back to where they were going, as this page does. #}
+  const form = byId("form");
+  if (form) form.action += location.search.replace("?", "&");
   for (const link of document.querySelectorAll("a[hreflang]")) {
     query.set("language", link.hreflang);
     link.href = `?${query}`;
@@ -115,7 +118,8 @@ Syntax of 2020; an older browser skips the whole script and keeps the page as it
       }
       if (state.mode !== words.mode) throw state;
       const latest = String(state.revision ?? revision);
-      if ((revision ??= latest) !== latest) return again();
+      {# Nobody shall lose what they are typing, nor the answer to what they have sent. #}
+      if ((revision ??= latest) !== latest && revision && !byId("email")?.value) return again();
       failures = 0;
     } catch {
       failures += 1;
