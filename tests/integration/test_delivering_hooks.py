@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 import threading
 from importlib.util import find_spec
@@ -13,7 +12,7 @@ import pytest
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 
-from backsoon import environment, outbox, services, store
+from backsoon import environment, services, subscribers
 from backsoon.announce import chat, delivering, hooks
 from backsoon.announce.claims import NotSentError
 from backsoon.announce.hooks import Courier
@@ -21,7 +20,7 @@ from backsoon.integrations import django_tasks
 from backsoon.models import Delivery
 
 from .commands import run
-from .outbox import soon, states, telling
+from .outbox import moments, soon, states, telling
 
 pytestmark = pytest.mark.django_db
 
@@ -252,31 +251,19 @@ def test_an_address_that_apprise_does_not_know_is_given_up(
 # -- Visitors who asked ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
-    """Visitors who asked to be told of the end, as the module that keeps them gives them."""
-    waiting: list[SimpleNamespace] = []
-
-    def forget(addresses: list[str]) -> None:
-        waiting[:] = [person for person in waiting if person.address not in addresses]
-
-    module = SimpleNamespace(waiting=lambda: iter(list(waiting)), forget=forget)
-    monkeypatch.setitem(sys.modules, "backsoon.subscribers", module)
-    monkeypatch.setattr(outbox, "visitors_may_ask", lambda: True)
-    return waiting
+def ask(address: str, **late: float) -> None:
+    subscribers.subscribe(address, "fr", soon(**late))
 
 
-def visitor(address: str, **late: float) -> SimpleNamespace:
-    created_at = store.utc_now() + dt.timedelta(**late)
-    return SimpleNamespace(address=address, language="fr", created_at=created_at)
+def waiting() -> list[str]:
+    return [person.address for person in subscribers.waiting()]
 
 
-def test_who_asked_on_the_page_is_told_of_the_end_once_and_forgotten(
-    asked: list[SimpleNamespace],
-) -> None:
-    with telling(OPERATORS=[]):
+def test_who_asked_on_the_page_is_told_of_the_end_once_and_forgotten() -> None:
+    with telling(OPERATORS=[], TELL_ME=True):
         services.close_site()
-        asked += [visitor("vera@example.com"), visitor("late@example.com", hours=1)]
+        ask("vera@example.com")
+        ask("late@example.com", hours=1)
         delivering.run()
         assert mail.outbox == []  # of the start they know
         services.open_site()
@@ -284,21 +271,27 @@ def test_who_asked_on_the_page_is_told_of_the_end_once_and_forgotten(
         assert delivering.run().sent == 0
     assert [message.to for message in mail.outbox] == [["vera@example.com"]]
     assert "List-Unsubscribe" not in mail.outbox[0].extra_headers
-    assert [person.address for person in asked] == ["late@example.com"]
+    assert waiting() == ["late@example.com"]
     row = Delivery.objects.get()
     assert (row.state, "vera" in row.address) == ("sent", False)
 
 
-def test_nobody_is_told_that_the_site_is_back_when_it_is_closed_once_more(
-    asked: list[SimpleNamespace],
-) -> None:
-    with telling(OPERATORS=[]):
+def test_nobody_is_told_that_the_site_is_back_when_it_is_closed_once_more() -> None:
+    with telling(OPERATORS=[], TELL_ME=True):
         services.close_site()
-        asked.append(visitor("vera@example.com"))
+        ask("vera@example.com")
         services.open_site()
         services.close_site()
         delivering.run()
         assert mail.outbox == []
+        assert waiting() == ["vera@example.com"]
         services.open_site()
         delivering.run(clock=lambda: soon(seconds=1))
     assert [message.to for message in mail.outbox] == [["vera@example.com"]]
+
+
+def test_a_site_that_asks_visitors_and_tells_nobody_else_writes_down_the_end_alone() -> None:
+    with telling(OPERATORS=[], TELL_ME=True):
+        services.close_site()
+        services.open_site()
+    assert moments() == ["ended"]
