@@ -18,8 +18,8 @@ import backsoon.core
 SRC = Path(backsoon.core.__file__).resolve().parents[1]
 CORE = sorted((SRC / "core").glob("*.py"))
 PURE = {
-    "__future__", "calendar", "collections", "dataclasses", "datetime", "enum", "ipaddress", "re",
-    "types", "typing",
+    "__future__", "calendar", "collections", "dataclasses", "datetime", "enum", "ipaddress",
+    "itertools", "math", "re", "types", "typing",
 }  # fmt: skip
 
 

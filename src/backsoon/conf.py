@@ -85,6 +85,7 @@ class Settings:
     tell_me: bool = False
     tell_me_most: int = 10_000
     """Addresses at a time."""
+    count_traffic: bool = True
     audience: Callable[[], Iterable[Any]] | None = None
     language_of: Callable[[Any], Any] | None = None
     operators: tuple[str, ...] = ()
@@ -441,6 +442,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "NOTICE_BANNER": _flag,
     "TELL_ME": _flag,
     "TELL_ME_MOST": _count,
+    "COUNT_TRAFFIC": _flag,
     "AUDIENCE": _callable,
     "LANGUAGE_OF": _callable,
     "OPERATORS": _addresses,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from . import environment, inflight, store, wakeups
+from . import environment, inflight, store, traffic, wakeups
 from .clock import since_boot
 from .core import lease
 from .core.state import braked, resolve_state
@@ -259,6 +259,7 @@ class Gate:
     def after_fork(self) -> None:
         """In a child process: the watcher stayed behind in the parent, and so did its locks."""
         inflight.clear()
+        traffic.take()  # what the parent counted, the parent stores
         self._begin()
 
     # -- Inside --------------------------------------------------------------------------------

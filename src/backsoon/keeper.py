@@ -26,6 +26,7 @@ from . import (
     signals,
     store,
     subscribers,
+    traffic,
 )
 from .clock import since_boot
 from .core import lease
@@ -126,6 +127,7 @@ class Keeper:
         self._untold = ""
         """Why what people are to be told could not be written down, if it was tried."""
         self._series_seen_at = lease.NEVER
+        self._tally = traffic.Tally()
 
     @property
     def reaches_the_store(self) -> bool:
@@ -167,6 +169,7 @@ class Keeper:
             if self._reachable:
                 logger.exception("Backsoon: a reading failed.")
             self._lost(error)
+        self._count_traffic()
 
     def refresh(self) -> bool:
         """Read everything now, in the calling thread; false if another reading is under way.
@@ -187,8 +190,14 @@ class Keeper:
 
     def retire(self) -> None:
         """The process ends: let nobody by, and sign off if nothing runs any more."""
+        is_open = self._holder.stance().mode is Mode.OPEN
         self._holder.doubt()
-        self.registrar.retire()
+        try:
+            self._tally.look(self._holder.now(), is_open=is_open)
+            if self._reachable:
+                self._tally.flush()
+        finally:
+            self.registrar.retire()
 
     def _look(self) -> None:
         self.registrar.enroll()
@@ -320,6 +329,16 @@ class Keeper:
             services.continue_series()
         except BacksoonError as error:
             logger.warning("Backsoon: the next closures of a series cannot be planned: %s", error)
+
+    def _count_traffic(self) -> None:
+        """Take what was counted since the last look; store it from time to time.
+
+        Last of all, and not while somebody waits for this process: nothing is less urgent.
+        """
+        is_open = self._holder.stance().mode is Mode.OPEN
+        self._tally.look(self._holder.now(), is_open=is_open)
+        if self._reachable and not self.registrar.is_draining:
+            self._tally.flush_when_due()
 
     def _refuse(self, known: Snapshot, read: Mark) -> None:
         """The database lost changes. What is known holds, and is written again if possible."""

@@ -22,6 +22,7 @@ from .gate import gate
 from .http import (
     answers,
     banners,
+    counting,
     documents,
     doorway,
     lookups,
@@ -74,6 +75,7 @@ class MaintenanceModeMiddleware:
             if view.is_open:
                 tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = self.get_response(request)
+                counting.count(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
                 if tells:
@@ -119,6 +121,7 @@ class MaintenanceModeMiddleware:
             if view.is_open:
                 tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = await self.get_response(request)
+                counting.count(request)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
                 if tells:

@@ -12,7 +12,15 @@ from django.conf import settings as django_settings
 from django.db import connections
 from django.test import override_settings
 
-from backsoon.models import Change, Maintenance, Subscriber, SystemSetting, Window, Worker
+from backsoon.models import (
+    Change,
+    Maintenance,
+    Subscriber,
+    SystemSetting,
+    Traffic,
+    Window,
+    Worker,
+)
 
 ALIAS = "file"
 
@@ -30,7 +38,9 @@ def backsoon_in(path: Path, *, tables: bool = True, **options: Any) -> Iterator[
     try:
         if tables:
             with connections[ALIAS].schema_editor() as editor:
-                for model in (SystemSetting, Maintenance, Window, Worker, Change, Subscriber):
+                for model in (
+                    SystemSetting, Maintenance, Window, Worker, Change, Subscriber, Traffic,
+                ):  # fmt: skip
                     editor.create_model(model)
         with override_settings(BACKSOON={"DATABASE": ALIAS}):
             yield

@@ -98,7 +98,7 @@ class Host:
     @contextlib.contextmanager
     def in_charge(self, on_store_loss: str) -> Iterator[None]:
         """Stand in for everything that gate and keeper would ask."""
-        configured = {"LEASE": LEASE, "ON_STORE_LOSS": on_store_loss}
+        configured = {"LEASE": LEASE, "ON_STORE_LOSS": on_store_loss, "COUNT_TRAFFIC": False}
         stand_ins: dict[str, Callable[..., Any]] = {
             "gate.since_boot": lambda: self.now,
             "keeper.since_boot": lambda: self.now,

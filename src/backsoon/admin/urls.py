@@ -16,6 +16,7 @@ from .pages import confirm_page, settings_page
 from .preview import preview
 from .progress import extend, progress_data, progress_page
 from .toggle import toggle
+from .traffic import quiet_hours_page
 
 app_name = "backsoon_admin"
 
@@ -28,4 +29,5 @@ urlpatterns = [
     path("settings/extend/", admin.site.admin_view(extend), name="extend"),
     path("settings/mails/", admin.site.admin_view(letters_page), name="letters"),
     path("settings/preview/", admin.site.admin_view(preview), name="preview"),
+    path("settings/quiet-hours/", admin.site.admin_view(quiet_hours_page), name="quiet_hours"),
 ]

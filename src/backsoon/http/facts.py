@@ -91,6 +91,11 @@ def leads_to_open_view(request: HttpRequest) -> bool:
     return is_always_open(match.func)
 
 
+def is_from_exempt_network(request: HttpRequest) -> bool:
+    """Whether ``BACKSOON["EXEMPT_NETWORKS"]`` lets *request* by."""
+    return bool(_network(request))
+
+
 def _network(request: HttpRequest) -> str:
     settings = conf.current()
     if not settings.exempt_networks:

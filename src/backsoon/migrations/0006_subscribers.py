@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("backsoon", "0004_series"),
+        ("backsoon", "0005_traffic"),
     ]
 
     operations = [

@@ -6,6 +6,7 @@ from .outbox import Announcement, Delivery, Unsubscribed
 from .series import Series
 from .settings import SettingType, SystemSetting
 from .subscriber import Subscriber
+from .traffic import Traffic
 from .window import Window, new_uid
 from .worker import Worker
 
@@ -19,6 +20,7 @@ __all__ = [
     "SettingType",
     "Subscriber",
     "SystemSetting",
+    "Traffic",
     "Unsubscribed",
     "Window",
     "Worker",

@@ -1,4 +1,4 @@
-"""Fill the demo with accounts, products, services and orders."""
+"""Fill the demo with accounts, products, services, orders and some weeks of traffic."""
 
 import os
 from argparse import ArgumentParser
@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from backsoon.models import SystemSetting
+from demo.panel import traffic
 from demo.panel.models import ApiToken, CustomerProfile, Order, Product, Service
 
 DEFAULT_PASSWORD = "backsoon-demo"  # noqa: S105 - printed at each start, for a site with no secrets
@@ -165,6 +166,7 @@ class Command(BaseCommand):
         _orders(users["client"], products)
         _token(users["client"], token, reset_passwords)
         _general_settings()
+        traffic.seed()
         self._report(users, password, token)
 
     def _administrators(self) -> Group:

@@ -29,7 +29,7 @@ from .console import ExitCode, printable
 CONNECT_SECONDS = 2
 """How long a command waits for a database that does not answer at all."""
 
-ONLY_LOOKING = frozenset({"status", "workers", "list", "history", "explain", "doctor"})
+ONLY_LOOKING = frozenset({"status", "workers", "list", "history", "explain", "doctor", "quiet"})
 """Sub-commands of which nobody expects that they changed anything."""
 
 WITHOUT_DATABASE = {
