@@ -18,8 +18,10 @@ class BacksoonConfig(AppConfig):
         checks.register_checks()
         if not all(apps.is_installed(name) for name in checks.REQUIRED_APPS):
             return  # what follows cannot be imported then, and the check has to say why
+        from .announce import hooks
         from .gate import connect
         from .http import sessions
 
         connect()
+        hooks.connect()
         sessions.connect()

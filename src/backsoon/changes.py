@@ -15,7 +15,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from . import store
+from . import outbox, store
 from .core.state import resolve_state
 from .core.vocabulary import State, Window
 from .editing import SWITCH_KEY, definitions, shown, storable, stored
@@ -132,6 +132,7 @@ def carry_out(
             after.mark.epoch,
             *_difference(before, after, plan, state_before, state),
         )
+        outbox.note(before, after, now, noticed=plan.action == Change.Action.NOTICED)
         transaction.on_commit(lambda: _announce(change, state_before, state), using=using)
     windows = tuple(window for window in after.windows if window.uid in plan.windows)
     return Outcome(state, after.mark, changed=True, changes=(change,), windows=windows)

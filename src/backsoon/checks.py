@@ -58,6 +58,7 @@ SUMMARIES: dict[str, str] = {
     "W007": "The last known state cannot be kept on this host.",
     "W008": "The project's Celery app does not heed the state of the site.",
     "W013": "Visitors can leave their address, and no mail can be sent to them.",
+    "W017": "Mails to customers have no link to leave by.",
 }
 """What each id means; the reference in the docs is drawn from it."""
 
@@ -437,6 +438,21 @@ def _mail_backend() -> str:
     return str(settings.EMAIL_BACKEND)
 
 
+# -- Words to people ---------------------------------------------------------------------------
+
+
+def check_leaving() -> Found:
+    """Whoever gets mail as a customer can end that, which the law asks for in many places."""
+    if conf.problems() or conf.current().audience is None or conf.current().site_url:
+        return
+    yield _message(
+        "W017",
+        f"{conf.SETTING}['AUDIENCE'] is set and SITE_URL is not: mails to customers have no link "
+        "to leave by, and mail programs show no button for it.",
+        "Set SITE_URL to the address of the site, such as 'https://www.example.com'.",
+    )
+
+
 # -- All of them -------------------------------------------------------------------------------
 
 CHECKS: tuple[tuple[Callable[[], Found], str], ...] = (
@@ -450,6 +466,7 @@ CHECKS: tuple[tuple[Callable[[], Found], str], ...] = (
     (check_page_template, Tags.templates),
     (check_admin_template, Tags.templates),
     (check_celery, Tags.compatibility),
+    (check_leaving, Tags.compatibility),
 )
 """The questions in the order in which a person would ask them."""
 

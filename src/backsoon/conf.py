@@ -10,19 +10,22 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.signals import setting_changed
+from django.core.validators import validate_email
 from django.utils.module_loading import import_string
 
 from .core.checkup import Check, Kind, parse_check
 from .core.matching import Network, PathPattern, parse_network, parse_pattern
+from .core.telling import Moment
 
 SETTING = "BACKSOON"
 
@@ -30,6 +33,9 @@ REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 LONGEST_CLOSURE = dt.timedelta(days=365)
 """What any length of time in the settings may be at most."""
+
+SOURCES = ("audience", "visitors", "operators", "webhooks", "apprise")
+"""Whom the settings can name to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,14 @@ class Problem:
     key: str
     message: str
     hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where to post what has come to pass, and what to sign it with."""
+
+    url: str
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,20 @@ class Settings:
     """Seconds that each of them may take."""
     watch_minutes: int = 10
     """How long the site is watched after it has opened; 0 for not at all."""
+    audience: Callable[[], Iterable[Any]] | None = None
+    language_of: Callable[[Any], Any] | None = None
+    operators: tuple[str, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    apprise: tuple[str, ...] = ()
+    tell: Mapping[str, frozenset[Moment]] = field(default_factory=dict)
+    """By source; those that are not named are told of every moment."""
+    tell_unplanned: tuple[str, ...] = ("operators", "webhooks", "apprise")
+    """The sources that are told of closures by hand."""
+    reminders: tuple[float, ...] = (24 * 3600.0, 3600.0)
+    """Seconds before the start."""
+    deliver: str | Callable[[], Any] = "watcher"
+    from_email: str = ""
+    site_url: str = ""
 
 
 class _Wrong(Exception):
@@ -309,6 +337,124 @@ def _networks(value: Any) -> tuple[Network, ...]:
         raise _Wrong(str(error), "Give networks such as '192.0.2.0/24' or '::1/128'.") from error
 
 
+# -- Who is told -------------------------------------------------------------------------------
+
+
+def _address(value: Any) -> str:
+    try:
+        validate_email(value)
+    except ValidationError:
+        raise _Wrong(
+            f"{value!r} is no e-mail address", "Give one such as 'ops@example.com'."
+        ) from None
+    return str(value)
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    return tuple(_address(item) for item in _items(value))
+
+
+def _sender(value: Any) -> str:
+    if not isinstance(value, str) or "\n" in value or "\r" in value:
+        raise _Wrong(f"{value!r} is no sender", "Give 'Name <address@example.com>', or ''.")
+    return value
+
+
+def _is_web_address(value: Any) -> bool:
+    try:
+        parts = urlsplit(value)
+        _port = parts.port
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and value.isascii()
+        and not any(sign.isspace() or not sign.isprintable() for sign in value)
+    )
+
+
+def _site_url(value: Any) -> str:
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not _is_web_address(value) or "?" in value or "#" in value:
+        raise _Wrong(f"{value!r} is no address", "Give one such as 'https://www.example.com'.")
+    return value.rstrip("/")
+
+
+def _webhooks(value: Any) -> tuple[Webhook, ...]:
+    found = []
+    for item in _items(value):
+        if not isinstance(item, dict) or not set(item) <= {"url", "secret"} or "url" not in item:
+            raise _Wrong(
+                "an entry is no dict of url and secret",
+                "Write {'url': 'https://…', 'secret': '…'}.",
+            )
+        if not isinstance(item["url"], str) or not _is_web_address(item["url"]):
+            raise _Wrong(
+                "the url of an entry does not begin with http:// or https://, or cannot be read",
+                "Write {'url': 'https://…', 'secret': '…'}.",
+            )
+        secret = item.get("secret", "")
+        if not isinstance(secret, str) or (secret and len(secret) < 16):
+            raise _Wrong(
+                "the secret of an entry is no string of at least 16 characters",
+                "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'.",
+            )
+        found.append(Webhook(item["url"], secret))
+    return tuple(dict.fromkeys(found))
+
+
+def _apprise(value: Any) -> tuple[str, ...]:
+    urls = tuple(dict.fromkeys(_items(value)))
+    if not all(isinstance(url, str) and "://" in url for url in urls):
+        raise _Wrong("an entry is no address of a service", "Give URLs such as 'slack://…'.")
+    if urls and find_spec("apprise") is None:
+        raise _Wrong(
+            "the package apprise is not installed",
+            "Type: pip install 'django-backsoon[notify]'.",
+        )
+    return urls
+
+
+def _sources(value: Any) -> tuple[str, ...]:
+    for item in _items(value):
+        if item not in SOURCES:
+            raise _Wrong(f"{item!r} is nobody to be told", f"Choose from {', '.join(SOURCES)}.")
+    return tuple(value)
+
+
+def _tell(value: Any) -> dict[str, frozenset[Moment]]:
+    if not isinstance(value, dict):
+        raise _Wrong(f"{value!r} is not a dict", "Write {'audience': ['announced', 'ended']}.")
+    _sources(tuple(value))
+    known = ", ".join(Moment)
+    told = {}
+    for source, moments in value.items():
+        for moment in _items(moments):
+            if moment not in tuple(Moment):
+                raise _Wrong(f"{moment!r} is no moment", f"Choose from {known}.")
+        told[source] = frozenset(Moment(moment) for moment in moments)
+    return told
+
+
+def _reminders(value: Any) -> tuple[float, ...]:
+    read = _length("")
+    found = [read(item) for item in _items(value)]
+    if not all(found):
+        raise _Wrong("a reminder of 0 comes when the closure begins", "Leave it out.")
+    return tuple(sorted(set(found), reverse=True))
+
+
+def _deliver(value: Any) -> str | Callable[[], Any]:
+    if value in ("watcher", "command"):
+        return str(value)
+    called: Any = _callable(value)
+    if called is None:
+        raise _Wrong(f"{value!r} delivers nothing", "Set it to 'watcher' or 'command'.")
+    return called  # type: ignore[no-any-return]
+
+
 PARSERS: dict[str, Callable[[Any], Any]] = {
     "ANSWER": _choice("redirect", "in_place"),
     "EXEMPT": _patterns,
@@ -338,6 +484,17 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "REOPEN_CHECKS": _checks,
     "REOPEN_TIMEOUT": _seconds,
     "WATCH_MINUTES": _minutes,
+    "AUDIENCE": _callable,
+    "LANGUAGE_OF": _callable,
+    "OPERATORS": _addresses,
+    "WEBHOOKS": _webhooks,
+    "APPRISE": _apprise,
+    "TELL": _tell,
+    "TELL_UNPLANNED": _sources,
+    "REMINDERS": _reminders,
+    "DELIVER": _deliver,
+    "FROM_EMAIL": _sender,
+    "SITE_URL": _site_url,
 }
 
 assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)

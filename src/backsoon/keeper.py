@@ -16,7 +16,18 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import brakes, conf, environment, lastknown, services, store, subscribers, traffic
+from . import (
+    brakes,
+    conf,
+    environment,
+    lastknown,
+    outbox,
+    services,
+    signals,
+    store,
+    subscribers,
+    traffic,
+)
 from .aftermath import Aftermath
 from .clock import since_boot
 from .core import lease
@@ -118,6 +129,8 @@ class Keeper:
         self._unalarmed = ""
         """Why the alarm could not be raised, if it was tried."""
         self._tidy_at = since_boot() + FIRST_TIDY_SECONDS
+        self._untold = ""
+        """Why what people are to be told could not be written down, if it was tried."""
         self._series_seen_at = lease.NEVER
         self._tally = traffic.Tally()
         self._aftermath = Aftermath()
@@ -151,6 +164,7 @@ class Keeper:
                 self.registrar.report(self._holder.stance())
             self._tidy()
             self._look_for_overdue()
+            self._look_for_moments()
             self._look_for_series()
         except NotMigratedError:
             self._found_no_tables()
@@ -282,6 +296,21 @@ class Keeper:
                 logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
         else:
             self._alarmed, self._unalarmed = (known.mark.epoch, overdue_at), ""
+
+    def _look_for_moments(self) -> None:
+        """See to it that people are told of what the clock has brought."""
+        known = self._holder.snapshot
+        if known is None or self._brake is not None:
+            return
+        try:
+            outbox.sweep(known, self._holder.now())
+        except BacksoonError as error:
+            if str(error) != self._untold:  # told once: it is tried at every tick
+                self._untold = str(error)
+                logger.warning("Backsoon: what is to be told cannot be written down: %s", error)
+        else:
+            self._untold = ""
+        signals.ticked.send_robust(sender=None, mark=known.mark)
 
     def _tidy(self) -> None:
         """From time to time, see to it that no visitor's address is kept for longer than said."""

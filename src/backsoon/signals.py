@@ -16,6 +16,8 @@ it was closed, in the process that noticed it first, with ``change`` (the row of
 served instead, with ``error`` (the exception).
 
 ``committed`` is for Backsoon itself: something was stored, and this process should read it now.
+``outbox_filled`` as well: there is something new to tell people. And ``ticked``: the watcher has
+looked, in its thread.
 """
 
 from django.dispatch import Signal
@@ -25,3 +27,5 @@ closure_overdue = Signal()
 trouble_after_opening = Signal()
 page_broken = Signal()
 committed = Signal()
+outbox_filled = Signal()
+ticked = Signal()

@@ -170,6 +170,11 @@ def bump_revision() -> None:
     _update_control({})
 
 
+def lock() -> None:
+    """Take the write lock of the transaction and change nothing."""
+    _control_rows().update(epoch=F("epoch"))
+
+
 def _update_control(condition: Mapping[str, Any], **changes: Any) -> bool:
     # Writing before reading: a transaction on SQLite that reads first and writes later fails at
     # once, without waiting, when another writer came in between.

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from . import views
+from .announce.unsubscribing import unsubscribe
 
 app_name = "backsoon"
 urlpatterns = [
@@ -12,4 +13,5 @@ urlpatterns = [
     path("feed.atom", views.document, name="feed"),
     path("notice/", views.notice, name="notice"),
     path("tell-me/", views.tell_me, name="tell-me"),
+    path("unsubscribe/", unsubscribe, name="unsubscribe"),
 ]

@@ -14,8 +14,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from backsoon import conf
+from backsoon.conf import Webhook
 from backsoon.core.checkup import Check, Kind, parse_check
 from backsoon.core.matching import PathPattern
+from backsoon.core.telling import Moment
+from tests.integration.outbox import people
 
 
 def found(value: Any) -> conf.Problem:
@@ -107,6 +110,26 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("REOPEN_CHECKS", [print], (Check("builtins.print", Kind.CALL, print),)),
     ("REOPEN_TIMEOUT", 5, 5.0),
     ("WATCH_MINUTES", 0, 0),
+    ("AUDIENCE", "tests.integration.outbox.people", people),
+    ("LANGUAGE_OF", None, None),
+    ("OPERATORS", ["ops@example.com"], ("ops@example.com",)),
+    (
+        "WEBHOOKS",
+        [{"url": "https://example.com/hook?a=1", "secret": "s" * 16}, {"url": "http://[::1]:80/"}],
+        (Webhook("https://example.com/hook?a=1", "s" * 16), Webhook("http://[::1]:80/")),
+    ),
+    ("APPRISE", [], ()),
+    (
+        "TELL",
+        {"audience": ["ended"], "webhooks": []},
+        {"audience": frozenset({Moment.ENDED}), "webhooks": frozenset()},
+    ),
+    ("TELL_UNPLANNED", [], ()),
+    ("REMINDERS", [3600, dt.timedelta(days=2)], (2 * 86400.0, 3600.0)),
+    ("DELIVER", "command", "command"),
+    ("DELIVER", "tests.integration.outbox.people", people),
+    ("FROM_EMAIL", "Shop <shop@example.com>", "Shop <shop@example.com>"),
+    ("SITE_URL", "https://www.example.com/", "https://www.example.com"),
 ]
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -184,6 +207,26 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("NOTICE", -5, "out of range", "0 for no notice"),
     ("TELL_ME", "yes", "neither True nor False", "True or False"),
     ("TELL_ME_MOST", -1, "not a whole number from 0", "0, 1, 2"),
+    ("AUDIENCE", "shop.nowhere.people", "cannot be imported", "'module.function'"),
+    ("LANGUAGE_OF", 1, "cannot be called", "dotted path"),
+    ("OPERATORS", ["ops"], "'ops' is no e-mail address", "ops@example.com"),
+    ("OPERATORS", "ops@example.com", "is a string", "comma"),
+    ("OPERATORS", ["a@example.com\nBcc: b@example.com"], "no e-mail address", "ops@example.com"),
+    ("WEBHOOKS", ["https://example.com"], "no dict of url and secret", "secret"),
+    ("WEBHOOKS", [{"url": "file:///etc/passwd"}], "http:// or https://", "secret"),
+    ("WEBHOOKS", [{"url": "https://a b/"}], "http:// or https://", "secret"),
+    ("WEBHOOKS", [{"url": "https://example.com", "secret": "short"}], "16 characters", "Make one"),
+    ("APPRISE", ["slack"], "no address of a service", "slack://"),
+    ("TELL", ["audience"], "is not a dict", "audience"),
+    ("TELL", {"customers": []}, "'customers' is nobody", "audience"),
+    ("TELL", {"audience": ["begun"]}, "'begun' is no moment", "started"),
+    ("TELL_UNPLANNED", ["all"], "'all' is nobody", "operators"),
+    ("REMINDERS", [0], "when the closure begins", "Leave it out"),
+    ("DELIVER", None, "delivers nothing", "'watcher' or 'command'"),
+    ("DELIVER", "watch.me", "cannot be imported", "'module.function'"),
+    ("FROM_EMAIL", "a@example.com\nBcc: b@example.com", "is no sender", "Name <"),
+    ("SITE_URL", "www.example.com", "is no address", "https://"),
+    ("SITE_URL", "https://example.com/?a", "is no address", "https://"),
 ]
 
 

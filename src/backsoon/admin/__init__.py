@@ -8,6 +8,6 @@ from django.apps import apps
 
 # The template tags read `status` from here also in projects that have no admin.
 if apps.is_installed("django.contrib.admin"):
-    from . import history, sidebar
+    from . import history, messages, sidebar
 
-    __all__ = ["history", "sidebar"]
+    __all__ = ["history", "messages", "sidebar"]

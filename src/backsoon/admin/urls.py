@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.urls import path
 
 from .calendar import calendar_page
+from .letters import letters_page
 from .pages import confirm_page, settings_page
 from .planning import extend_planned, plan_page, plan_preview, planned_page, verb_page
 from .preview import preview
@@ -31,6 +32,7 @@ urlpatterns = [
     path("settings/extend/", admin.site.admin_view(extend), name="extend"),
     path("settings/report/", admin.site.admin_view(report_page), name="report"),
     path("settings/report.json", admin.site.admin_view(report_json), name="report_json"),
+    path("settings/mails/", admin.site.admin_view(letters_page), name="letters"),
     path("settings/preview/", admin.site.admin_view(preview), name="preview"),
     path("settings/calendar/", admin.site.admin_view(calendar_page), name="calendar"),
     path("settings/calendar/plan/", admin.site.admin_view(plan_page), name="plan"),

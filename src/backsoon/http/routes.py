@@ -50,6 +50,8 @@ class SiteRoutes:
     feed: frozenset[str]
     doors: tuple[PathPattern, ...]
     """Where people log in and out."""
+    letters: frozenset[str]
+    """Where whoever gets our mail can leave."""
     files: tuple[PathPattern, ...]
     documents: frozenset[str] = field(init=False)
     """Those for machines: status, calendar and feed."""
@@ -67,6 +69,8 @@ class SiteRoutes:
             return f"static or media files: {files.path}"
         if path in self.page or path in self.documents:
             return f"maintenance page: {path}"
+        if path in self.letters and method in ("GET", "HEAD", "POST"):
+            return f"no more mail: {path}"
         return ""
 
 
@@ -79,6 +83,7 @@ def site_routes() -> SiteRoutes:
         calendar=frozenset(_paths_of("backsoon:calendar")),
         feed=frozenset(_paths_of("backsoon:feed")),
         doors=_doors(),
+        letters=frozenset(_paths_of("backsoon:unsubscribe")),
         files=tuple(_file_prefixes()),
     )
 

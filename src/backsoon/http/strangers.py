@@ -86,7 +86,12 @@ def beginnings() -> frozenset[str] | None:
         return None
     routes = site_routes()
     patterns = (*settings.exempt, *routes.doors, *routes.files)
-    paths = {*(pattern.path for pattern in patterns), *routes.page, *routes.documents}
+    paths = {
+        *(pattern.path for pattern in patterns),
+        *routes.page,
+        *routes.documents,
+        *routes.letters,
+    }
     if not all(path.startswith("/") for path in paths):
         return None
     if any(not pattern.exact and not pattern.path.strip("/") for pattern in patterns):

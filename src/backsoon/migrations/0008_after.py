@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("backsoon", "0006_subscribers"),
+        ("backsoon", "0007_outbox"),
     ]
 
     operations = [

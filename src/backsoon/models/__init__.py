@@ -2,6 +2,7 @@
 
 from .control import Maintenance
 from .history import Change, ChangeQuerySet
+from .outbox import Announcement, Delivery, Unsubscribed
 from .series import Series
 from .settings import SettingType, SystemSetting
 from .subscriber import Subscriber
@@ -11,8 +12,10 @@ from .window import Window, new_uid
 from .worker import Worker
 
 __all__ = [
+    "Announcement",
     "Change",
     "ChangeQuerySet",
+    "Delivery",
     "Maintenance",
     "Series",
     "SettingType",
@@ -20,6 +23,7 @@ __all__ = [
     "SystemSetting",
     "Tally",
     "Traffic",
+    "Unsubscribed",
     "Window",
     "Worker",
     "new_uid",

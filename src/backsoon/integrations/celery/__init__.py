@@ -16,6 +16,7 @@ This module can be imported where Celery is not installed; only :func:`install` 
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -56,12 +57,21 @@ def install(app: Any) -> None:
     # By name: where an app is made, Django has not been set up yet.
     app.steps["worker"].add(GATE_STEP)
     app.steps["consumer"].add(HOLD_STEP)
+    signals.import_modules.connect(
+        _tasks_are_named, weak=False, dispatch_uid="backsoon.celery.tasks"
+    )
     signals.beat_init.connect(_beat_begins, weak=False, dispatch_uid="backsoon.celery.beat")
 
 
 def is_installed(app: Any) -> bool:
     """Whether :func:`install` was called for *app*."""
     return GATE_STEP in app.steps["worker"]
+
+
+def _tasks_are_named(sender: Any, **kwargs: Any) -> None:
+    """A worker learns which tasks there are: ours is among them."""
+    if is_installed(sender):
+        import_module(f"{__name__}.tasks")
 
 
 def _beat_begins(sender: Any, **kwargs: Any) -> None:

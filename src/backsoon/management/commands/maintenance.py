@@ -10,6 +10,7 @@ from django.utils import translation
 
 from backsoon.management.maintenance import (
     cancel,
+    deliver,
     doctor,
     explain,
     extend,
@@ -46,6 +47,7 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "move": move,
     "cancel": cancel,
     "quiet": quiet,
+    "deliver": deliver,
     "workers": workers,
     "history": history,
     "report": report,
