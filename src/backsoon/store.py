@@ -20,7 +20,7 @@ from . import conf, environment, limits
 from .core.vocabulary import Mode
 from .definitions import Definition
 from .exceptions import NotMigratedError, OutdatedTablesError, StoreUnavailableError
-from .models import Maintenance, Series, SystemSetting, Window
+from .models import Announcement, Maintenance, Series, SystemSetting, Window
 from .snapshots import Entry, Mark, Snapshot, snapshot_of
 
 logger = logging.getLogger("backsoon")
@@ -344,7 +344,8 @@ def _missing_tables() -> set[str]:
         tables = connection.introspection.table_names()
     except Exception:  # noqa: BLE001  (whatever happens here, the database did not answer)
         return set()
-    return {Maintenance._meta.db_table, Series._meta.db_table} - set(tables)
+    needed = (Maintenance, Series, Announcement)
+    return {model._meta.db_table for model in needed} - set(tables)
 
 
 def utc_now() -> dt.datetime:

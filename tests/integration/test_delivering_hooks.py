@@ -13,7 +13,7 @@ from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 
 from backsoon import environment, services, subscribers
-from backsoon.announce import chat, delivering, hooks
+from backsoon.announce import chat, delivering
 from backsoon.announce.claims import NotSentError
 from backsoon.announce.hooks import Courier
 from backsoon.integrations import django_tasks
@@ -40,7 +40,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(threading.current_thread().name)
 
     monkeypatch.setattr(Courier, "_round", note)
-    monkeypatch.setattr(hooks.connections, "close_all", lambda: None)
+    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
     return found
 
 
