@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -69,3 +70,23 @@ def test_what_is_being_typed_is_not_lost_and_the_answer_takes_its_visitor_back(
     expect(visitor.locator("#backsoon-back")).to_have_text("We are back")
     visitor.clock.run_for(1_000)
     visitor.wait_for_url("**/services/")
+
+
+def test_who_had_sent_a_form_is_taken_back_to_it_and_an_address_is_tried_twice_in_one_language(
+    site: DemoServer, visitor: Page
+) -> None:
+    visitor.goto("/legal/")
+    site.close()
+    with visitor.expect_navigation():
+        visitor.evaluate(
+            "document.body.append(Object.assign(document.createElement('form'), "
+            "{method: 'post', action: '/orders/new/?product=1', id: 'order'})), order.submit()"
+        )
+    for address in ("ada@nowhere", "ada@nowhere.example"):
+        visitor.get_by_label(FIELD).fill(address)
+        with visitor.expect_navigation():
+            visitor.get_by_role("button", name=BUTTON).click()
+    assert parse_qs(urlsplit(visitor.url).query) == {
+        "language": ["en"],
+        "next": ["/orders/new/?product=1"],
+    }

@@ -71,7 +71,12 @@ Syntax of 2020; an older browser skips the whole script and keeps the page as it
   const form = byId("form");
   if (form) {
     const target = new URL(form.action);
-    for (const [name, value] of query) target.searchParams.set(name, value);
+    {# Where the page answers for another, as it does to a form that was sent, that one is the aim. #}
+    if (location.pathname.startsWith(new URL("..", target).pathname)) {
+      for (const [name, value] of query) target.searchParams.set(name, value);
+    } else {
+      target.searchParams.set("next", location.pathname + location.search);
+    }
     form.action = target;
   }
   for (const link of document.querySelectorAll("a[hreflang]")) {
