@@ -132,8 +132,9 @@ def carry_out(
             after.mark.epoch,
             *_difference(before, after, plan, state_before, state),
         )
-        outbox.note(before, after, now, noticed=plan.action == Change.Action.NOTICED)
+        # First the news, then those who deliver: their broker may take its time.
         transaction.on_commit(lambda: _announce(change, state_before, state), using=using)
+        outbox.note(before, after, now, noticed=plan.action == Change.Action.NOTICED)
     windows = tuple(window for window in after.windows if window.uid in plan.windows)
     return Outcome(state, after.mark, changed=True, changes=(change,), windows=windows)
 

@@ -145,7 +145,8 @@ def _write(occasions: Iterable[Occasion], snapshot: Snapshot) -> int:
     if not new:
         return 0
     rows.bulk_create([_row(occasion, snapshot) for occasion in new.values()], ignore_conflicts=True)
-    transaction.on_commit(lambda: outbox_filled.send(sender=None), using=store.alias())
+    # Robust: what was committed has not failed because nobody could be sent for.
+    transaction.on_commit(lambda: outbox_filled.send(sender=None), using=store.alias(), robust=True)
     return len(new)
 
 
