@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models.query import QuerySet
 
 from backsoon import services, subscribers
 from backsoon.announce import delivering, receivers, unsubscribing, webhooks
@@ -54,6 +55,40 @@ def test_a_mail_backend_that_cannot_be_made_stops_no_webhook(
     assert set(report.down) == {"mail"}
     row = Delivery.objects.get(channel="mail")
     assert (row.state, row.attempts, row.claimed_by) == ("pending", 0, "")
+
+
+def leaving() -> str:
+    with telling():
+        return unsubscribing.url_for("anna@example.com").removeprefix("https://shop.example")
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_who_leaves_while_the_database_is_away_is_asked_to_come_again(
+    client: Any, monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    def away(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise OperationalError("the server closed the connection")
+
+    if closed:
+        services.close_site()
+    monkeypatch.setattr(QuerySet, "get_or_create", away)
+    response = client.post(leaving())
+    assert (response.status_code, "Retry-After" in response.headers) == (503, True)
+    assert "try again" in response.content.decode()
+    assert '<form method="post">' in response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/maintenance/notice/?language=fr", leaving])
+def test_what_needs_no_row_is_answered_with_atomic_requests_while_the_database_is_away(
+    client: Any, monkeypatch: pytest.MonkeyPatch, path: Any
+) -> None:
+    def away(self: Any) -> Any:
+        raise OperationalError("the server closed the connection")
+
+    path = path() if callable(path) else path
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    monkeypatch.setattr(transaction.Atomic, "__enter__", away)
+    assert client.get(path).status_code == 200
 
 
 # -- Lists -------------------------------------------------------------------------------------
