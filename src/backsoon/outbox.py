@@ -15,7 +15,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count
 
-from . import conf, store
+from . import conf, limits, store
 from .core.telling import Moment, Occasion, Timetable, brought_by_change, brought_by_clock
 from .core.vocabulary import Window
 from .models import Announcement, Delivery
@@ -23,6 +23,9 @@ from .signals import outbox_filled
 from .snapshots import Mark, Snapshot
 
 logger = logging.getLogger("backsoon")
+
+PATIENCE_MILLISECONDS = 1_000
+"""What writing down may wait for in the transaction of a change: a table may be locked."""
 
 SETTLED = dt.timedelta(seconds=2)
 """How long ago the clock must have brought a moment: somebody may be putting it off right now."""
@@ -69,8 +72,10 @@ def note(before: Snapshot, after: Snapshot, now: dt.datetime, *, noticed: bool =
     """
     if noticed and not before.changed_outside:
         return  # what a database had forgotten was told before
+    using = store.alias()
     try:
-        with transaction.atomic(using=store.alias()):
+        # Outside of the savepoint, which is rolled back before the limit ends.
+        with limits.bounded(PATIENCE_MILLISECONDS, [using]), transaction.atomic(using=using):
             table = timetable()
             found = list(brought_by_clock(before.policy, before.windows, now, table))
             found += brought_by_change(
