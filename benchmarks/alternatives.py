@@ -88,6 +88,12 @@ IN_PLACE = replace(
     settings={"BACKSOON": {"ANSWER": "in_place"}},
     title='Backsoon, `"ANSWER": "in_place"`',
 )
+UNCOUNTED = replace(
+    BACKSOON,
+    name="backsoon without counting",
+    settings={"BACKSOON": {"COUNT_TRAFFIC": False}},
+    title='Backsoon, `"COUNT_TRAFFIC": False`',
+)
 CONSTANT = Alternative(
     "constant", "benchmarks.site.gates.constant_503", title="middleware with a constant 503"
 )
@@ -96,7 +102,9 @@ PEER_LOCMEM = _peer("locmem", "CacheBackend")
 PEER_REDIS = replace(_peer("redis", "CacheBackend"), redis=True)
 QUERIES = tuple(_query(database, age) for database in ("sqlite", "postgresql") for age in (0, 600))
 
-OPEN = (NOTHING, NO_OP, NO_OP_AGAIN, BACKSOON, PEER_FILE, PEER_LOCMEM, PEER_REDIS, *QUERIES)
+OPEN = (
+    NOTHING, NO_OP, NO_OP_AGAIN, BACKSOON, UNCOUNTED, PEER_FILE, PEER_LOCMEM, PEER_REDIS, *QUERIES,
+)  # fmt: skip
 CLOSED = (CONSTANT, BACKSOON, IN_PLACE, PEER_FILE, PEER_LOCMEM, PEER_REDIS)
 
 QUICK_OPEN = (NO_OP, NO_OP_AGAIN, BACKSOON, PEER_FILE)

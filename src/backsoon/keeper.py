@@ -16,22 +16,10 @@ from typing import Protocol
 
 from django.db import connections
 
-from . import (
-    brakes,
-    conf,
-    environment,
-    lastknown,
-    outbox,
-    services,
-    signals,
-    store,
-    subscribers,
-    traffic,
-)
-from .aftermath import Aftermath
+from . import brakes, conf, environment, lastknown, services, store
+from .chores import Chores
 from .clock import since_boot
 from .core import lease
-from .core.state import overdue_from
 from .core.vocabulary import Brake, Mode, State
 from .exceptions import (
     BacksoonError,
@@ -50,12 +38,6 @@ PATIENCE_SECONDS = 1.0
 
 FULL_READING_SECONDS = 10.0
 """How often everything is read again, so that rows changed behind our back are noticed."""
-
-FIRST_TIDY_SECONDS, TIDY_SECONDS = 60.0, 3600.0
-"""When a process looks for what has been kept long enough, and how often."""
-
-SERIES_SECONDS = 3600.0
-"""How often it is seen to that series of closures go on."""
 
 SLACK_SECONDS = 1.0
 """How much later than its interval a reading may come before the database counts as hung."""
@@ -124,16 +106,7 @@ class Keeper:
         self._unwritten = ""
         """Why what is known could not be written again, if it was tried."""
         self._kept: Snapshot | None = None
-        self._alarmed: tuple[int, dt.datetime] | None = None
-        """The closure, and its longest time, about which somebody has raised the alarm."""
-        self._unalarmed = ""
-        """Why the alarm could not be raised, if it was tried."""
-        self._tidy_at = since_boot() + FIRST_TIDY_SECONDS
-        self._untold = ""
-        """Why what people are to be told could not be written down, if it was tried."""
-        self._series_seen_at = lease.NEVER
-        self._tally = traffic.Tally()
-        self._aftermath = Aftermath()
+        self._chores = Chores()
 
     @property
     def reaches_the_store(self) -> bool:
@@ -162,10 +135,7 @@ class Keeper:
                 with self._reading:
                     self._read()
                 self.registrar.report(self._holder.stance())
-            self._tidy()
-            self._look_for_overdue()
-            self._look_for_moments()
-            self._look_for_series()
+            self._see_to_chores()
         except NotMigratedError:
             self._found_no_tables()
         except StoreUnavailableError as error:
@@ -278,60 +248,10 @@ class Keeper:
             lastknown.save(snapshot)
             self._kept = snapshot
 
-    def _look_for_overdue(self) -> None:
-        """See to it that somebody is alarmed about a closure that has lasted too long."""
+    def _see_to_chores(self) -> None:
         known = self._holder.snapshot
-        if known is None or self._brake is not None:
-            return
-        overdue_at = overdue_from(known.policy)
-        if overdue_at is None or self._holder.now() < overdue_at:
-            return
-        if self._alarmed == (known.mark.epoch, overdue_at):
-            return
-        try:
-            services.raise_alarm(known)
-        except BacksoonError as error:
-            if str(error) != self._unalarmed:  # told once: it is tried at every tick
-                self._unalarmed = str(error)
-                logger.warning("Backsoon: an overdue closure cannot be recorded: %s", error)
-        else:
-            self._alarmed, self._unalarmed = (known.mark.epoch, overdue_at), ""
-
-    def _look_for_moments(self) -> None:
-        """See to it that people are told of what the clock has brought."""
-        known = self._holder.snapshot
-        if known is None or self._brake is not None:
-            return
-        try:
-            outbox.sweep(known, self._holder.now())
-        except BacksoonError as error:
-            if str(error) != self._untold:  # told once: it is tried at every tick
-                self._untold = str(error)
-                logger.warning("Backsoon: what is to be told cannot be written down: %s", error)
-        else:
-            self._untold = ""
-        signals.ticked.send_robust(sender=None, mark=known.mark)
-
-    def _tidy(self) -> None:
-        """From time to time, see to it that no visitor's address is kept for longer than said."""
-        now = since_boot()
-        if now < self._tidy_at:
-            return
-        self._tidy_at = now + TIDY_SECONDS
-        try:
-            subscribers.purge(store.utc_now())
-        except BacksoonError as error:
-            logger.debug("Backsoon: old addresses of visitors stay for now: %s", type(error))
-
-    def _look_for_series(self) -> None:
-        """See to it that closures which come again are planned long before they come."""
-        if since_boot() - self._series_seen_at < SERIES_SECONDS or self._brake is not None:
-            return
-        self._series_seen_at = since_boot()
-        try:
-            services.continue_series()
-        except BacksoonError as error:
-            logger.warning("Backsoon: the next closures of a series cannot be planned: %s", error)
+        if known is not None and self._brake is None:
+            self._chores.see_to(known, self._holder.now())
 
     def _count(self, *, now_or_never: bool = False) -> None:
         """Take what was counted since the last look; store it from time to time.
@@ -339,20 +259,14 @@ class Keeper:
         Last of all, and not while somebody waits for this process: nothing is less urgent.
         """
         try:
-            now, state = self._holder.now(), self._holder.state
-            self._tally.look(now, is_open=state.is_open)
-            known = self._holder.snapshot
-            if known is not None:
-                self._aftermath.look(known, state, now)
+            known, state, now = self._holder.snapshot, self._holder.state, self._holder.now()
+            self._chores.count(known, state, now)
             if not self._reachable:
                 return
             if now_or_never:
-                self._tally.flush()
-                self._aftermath.flush()
-            elif not self.registrar.is_draining:
-                self._tally.flush_when_due()
-                if known is not None:
-                    self._aftermath.flush_when_due(known, state, now)
+                self._chores.store_now()
+            elif known is not None and not self.registrar.is_draining:
+                self._chores.store_when_due(known, state, now)
         except Exception:  # whatever it is, it must not stop the watch
             logger.exception("Backsoon: counts could not be seen to.")
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from . import conf, limits, store
 from .core.telling import Moment, Occasion, Timetable, brought_by_change, brought_by_clock
@@ -219,20 +219,16 @@ def _iso(moment: dt.datetime | None) -> str | None:
 # -- Reading -----------------------------------------------------------------------------------
 
 
-def told(*, window: str | None = None, since: dt.datetime | None = None) -> dict[str, Any]:
-    """What was told of a planned closure (its uid), or of all since a moment.
+def told(windows: Collection[str], start: dt.datetime, end: dt.datetime) -> dict[str, int]:
+    """How many messages there are about a closure, by their state; those not there are none.
 
-    By moment, how many messages are in which state: ``{"ended": {"sent": 12, "failed": 1}}``.
+    *windows* are the ``uid`` of the planned closures that it consisted of; what was told of a
+    closure by hand from *start* to *end* belongs to it as well.
     Raises :class:`backsoon.exceptions.StoreUnavailableError`.
     """
+    by_hand = Q(announcement__window="", announcement__at__gte=start, announcement__at__lte=end)
     rows = Delivery.objects.using(store.alias())
-    if window is not None:
-        rows = rows.filter(announcement__window=window)
-    if since is not None:
-        rows = rows.filter(announcement__at__gte=since)
+    rows = rows.filter(Q(announcement__window__in=list(windows)) | by_hand)
     with store.translated_errors():
-        found: dict[str, Any] = {}
-        counted = rows.order_by().values_list("announcement__moment", "state")
-        for moment, state, count in counted.annotate(count=Count("pk")):
-            found.setdefault(str(Moment(moment)), {})[str(state)] = count
-    return found
+        counted = rows.order_by().values_list("state").annotate(count=Count("pk"))
+        return {str(state): count for state, count in counted}

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Q, Sum
 
-from . import store
+from . import outbox, store
 from .core.checkup import checked_of
 from .core.closures import END, OPENED, OVERDUE, Closure, Fact, Span, extensions, joined, moment_of
 from .core.closures import spans_by_hand as by_hand
@@ -107,6 +107,7 @@ def _report(
         "extended": extensions(facts),
         "overdue": any(fact.action == OVERDUE for fact in facts),
         "refused": tallies["refused"],
+        "messages": outbox.told([window.uid for window in windows], closure.starts_at, until),
         "checks": [each.record() for each in checked_of(opening.after.get("checks"))]
         if opening
         else [],

@@ -235,7 +235,7 @@ def test_chat_services_are_told_and_their_keys_are_not_stored(
 ) -> None:
     fake = FakeApprise(takes)
     monkeypatch.setitem(sys.modules, "apprise", fake)
-    monkeypatch.setattr("backsoon.conf.find_spec", lambda name: object())
+    monkeypatch.setattr("backsoon.conf.values.find_spec", lambda name: object())
     with telling(OPERATORS=[], APPRISE=["slack://secret"]):
         services.close_site()
         delivering.run()
@@ -250,7 +250,7 @@ def test_an_address_that_apprise_does_not_know_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "apprise", FakeApprise(takes=True))
-    monkeypatch.setattr("backsoon.conf.find_spec", lambda name: object())
+    monkeypatch.setattr("backsoon.conf.values.find_spec", lambda name: object())
     with telling(OPERATORS=[], APPRISE=["nonsense://x"]):
         services.close_site()
         delivering.run()

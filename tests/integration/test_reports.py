@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core import mail
 from django.test import Client, override_settings
 
 from backsoon import aftermath, reports, services, store
-from backsoon.models import Change
+from backsoon.announce import delivering
+from backsoon.models import Change, Window
 from backsoon.services import Origin
 from tests.integration.commands import failing_database, run
 
@@ -112,6 +114,19 @@ def test_a_window_and_a_closure_by_hand_without_a_gap_are_one(clock: Any) -> Non
     clock(at(40))
     services.open_site(origin=BOB)
     assert reports.report_of()["seconds"] == 30 * 60
+
+
+@override_settings(BACKSOON={"OPERATORS": ["ops@example.com"]})
+def test_it_counts_the_messages_about_it(clock: Any) -> None:
+    uid = services.schedule(at(10), at(60), origin=ANN).windows[0].uid
+    clock(at(30))
+    services.cancel(uid, origin=BOB)
+    services.schedule(at(500), at(600), origin=ANN)  # another one's do not count
+    delivering.run()
+    messages = reports.report_of(window=Window.objects.get(uid=uid).pk)["messages"]
+    assert messages == {"sent": len(mail.outbox) - 1}
+    assert messages["sent"] >= 2  # at least that it was planned, and that it is over
+    assert f"  messages: {messages['sent']} sent" in run("report").lines
 
 
 def test_others_can_add_what_they_know(closure: None, monkeypatch: pytest.MonkeyPatch) -> None:

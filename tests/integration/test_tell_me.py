@@ -22,10 +22,11 @@ from django.test import AsyncRequestFactory, Client, RequestFactory, override_se
 from django.test.utils import CaptureQueriesContext
 
 from backsoon import guard, inflight, store, subscribers
-from backsoon.gate import Gate, gate
+from backsoon.chores import Chores
+from backsoon.gate import Gate
 from backsoon.http import pages, tell_me
-from backsoon.keeper import Keeper
 from backsoon.models import Change, Subscriber
+from backsoon.snapshots import Snapshot
 from backsoon.testing import override_maintenance
 from tests.visitors import Visitor
 
@@ -508,12 +509,12 @@ def test_the_watcher_sees_to_that_a_minute_after_the_start_and_then_each_hour(
 ) -> None:
     started = 1_000.0
     clock = [started]
-    monkeypatch.setattr("backsoon.keeper.since_boot", lambda: clock[0])
-    keeper = Keeper(gate)
+    monkeypatch.setattr("backsoon.chores.since_boot", lambda: clock[0])
+    chores = Chores()
     purged: list[dt.datetime] = []
     monkeypatch.setattr(subscribers, "purge", purged.append)
     for clock[0] in (started, started + 59, started + 61, started + 3_600, started + 3_662):
-        keeper._tidy()
+        chores.see_to(Snapshot(), NOW)
     assert len(purged) == 2
 
 

@@ -339,9 +339,9 @@ def test_what_was_counted_is_stored_when_a_process_ends_in_order() -> None:
 def test_a_site_that_is_closed_is_not_observed() -> None:
     services.close_site()
     gate.keeper.look()
-    gate.keeper._tally.flush()
+    gate.keeper._chores.store_now()
     assert stored() == {}
     services.open_site()
     gate.keeper.look()
-    gate.keeper._tally.flush()
+    gate.keeper._chores.store_now()
     assert [minutes for _requests, minutes in stored().values()] == [1]

@@ -262,7 +262,7 @@ def test_a_lease_that_one_late_reading_would_end_is_refused_where_it_counts() ->
 def test_a_redis_without_its_package_is_refused_with_what_to_type(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conf, "find_spec", lambda name: None)
+    monkeypatch.setattr(conf.values, "find_spec", lambda name: None)
     problem = found({"REDIS_URL": "redis://127.0.0.1/"})
     assert "redis is not installed" in problem.message
     assert "pip install 'django-backsoon[redis]'" in problem.hint

@@ -19,7 +19,7 @@ from backsoon import reports
 from backsoon.core.checkup import checked_of
 from backsoon.core.vocabulary import Mode
 from backsoon.exceptions import StoreUnavailableError
-from backsoon.models import Change
+from backsoon.models import Change, Delivery
 
 from . import status, times
 from .pages import NOT_STORED, render
@@ -176,6 +176,9 @@ def _rows(report: dict[str, Any]) -> Iterator[Row]:
         _("Refused"),
         _("%(pages)d of browsers, %(programs)d of programs, %(logins)d logins") % refused,
     )
+    states = dict(Delivery.State.choices)
+    counts = (f"{count} {states.get(state, state)}" for state, count in report["messages"].items())
+    yield Row(_("Messages"), " · ".join(counts))
 
 
 def _who(part: dict[str, Any]) -> str:

@@ -64,7 +64,7 @@ def _user_of(request: HttpRequest | None) -> str | None:
     try:
         if user is None or not user.is_authenticated:
             return ""
-        return salted_hmac("backsoon.drafts", str(user.pk)).hexdigest()[:16]
+        return salted_hmac("backsoon.drafts", str(user.pk), algorithm="sha256").hexdigest()[:16]
     except SynchronousOnlyOperation:
         logger.warning(
             "Backsoon: no drafts are kept on %s. Its view is asynchronous and has to call "

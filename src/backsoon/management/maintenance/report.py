@@ -88,7 +88,7 @@ def lines(report: Mapping[str, Any], now: dt.datetime) -> Iterator[str]:
         f"  refused: {refused['all']} requests ({refused['pages']} of browsers, "
         f"{refused['programs']} of programs, {refused['logins']} logins)"
     )
-    for name in reports.SOURCES:
+    for name in ("messages", *reports.SOURCES):
         if report[name]:
             told = ", ".join(f"{number} {key}" for key, number in report[name].items())
             yield f"  {name}: {told}"

@@ -1,33 +1,23 @@
-"""The one reader of ``settings.BACKSOON``.
-
-Values are read live, checked as a whole and kept until ``setting_changed`` says that they moved,
-so ``override_settings`` works. ``manage.py check`` shows every problem with a hint; whoever starts
-a server without running the checks gets the same list as ``ImproperlyConfigured``.
-"""
+"""Reading single values of ``settings.BACKSOON``: what each may be, and what to do if it is not."""
 
 from __future__ import annotations
 
 import datetime as dt
-import difflib
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
-from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.core.signals import setting_changed
+from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.module_loading import import_string
 
-from .core.checkup import Check, Kind, parse_check
-from .core.matching import Network, PathPattern, parse_network, parse_pattern
-from .core.telling import Moment
-
-SETTING = "BACKSOON"
+from backsoon.core.checkup import Check, Kind, parse_check
+from backsoon.core.matching import Network, PathPattern, parse_network, parse_pattern
+from backsoon.core.telling import Moment
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -39,15 +29,6 @@ SOURCES = ("audience", "visitors", "operators", "webhooks", "apprise")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with the settings, and what to do about it."""
-
-    key: str
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
 class Webhook:
     """Where to post what has come to pass, and what to sign it with."""
 
@@ -55,129 +36,15 @@ class Webhook:
     secret: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """``settings.BACKSOON`` with defaults filled in and values parsed."""
-
-    answer: str = "redirect"
-    exempt: tuple[PathPattern, ...] = ()
-    exempt_networks: tuple[Network, ...] = ()
-    trusted_proxies: int = 0
-    api_paths: tuple[PathPattern, ...] = ()
-    login_urls: tuple[PathPattern, ...] = ()
-    show_login_link: bool = True
-    badge: bool = True
-    brand: str = ""
-    get_user: Callable[[Any], Any] | None = None
-    database: str = "default"
-    poll: float = 1.0
-    lease: float = 5.0
-    on_store_loss: str = "keep"
-    listen: bool = True
-    redis_url: str = ""
-    state_dir: str = ""
-    outage_page: bool = False
-    max_closure: float = 24 * 3600.0
-    """Seconds; 0 for no limit."""
-    open_when_overdue: bool = False
-    notice: float = 24 * 3600.0
-    """Seconds before a planned closure; 0 for no notice."""
-    notice_banner: bool = False
-    tell_me: bool = False
-    tell_me_most: int = 10_000
-    """Addresses at a time."""
-    count_traffic: bool = True
-    reopen_checks: tuple[Check, ...] = ()
-    reopen_timeout: float = 10.0
-    """Seconds that each of them may take."""
-    watch_minutes: int = 10
-    """How long the site is watched after it has opened; 0 for not at all."""
-    audience: Callable[[], Iterable[Any]] | None = None
-    language_of: Callable[[Any], Any] | None = None
-    operators: tuple[str, ...] = ()
-    webhooks: tuple[Webhook, ...] = ()
-    apprise: tuple[str, ...] = ()
-    tell: Mapping[str, frozenset[Moment]] = field(default_factory=dict)
-    """By source; those that are not named are told of every moment."""
-    tell_unplanned: tuple[str, ...] = ("operators", "webhooks", "apprise")
-    """The sources that are told of closures by hand."""
-    reminders: tuple[float, ...] = (24 * 3600.0, 3600.0)
-    """Seconds before the start."""
-    deliver: str | Callable[[], Any] = "watcher"
-    from_email: str = ""
-    site_url: str = ""
-
-
-class _Wrong(Exception):
+class Wrong(Exception):
     """A value that cannot be taken: message, hint."""
-
-
-def current() -> Settings:
-    """The settings in force. Raises ``ImproperlyConfigured`` naming every problem there is."""
-    parsed, problems = _read()
-    if problems:
-        lines = "".join(f"\n- {p.message} {p.hint}" for p in problems)
-        raise ImproperlyConfigured(f"settings.{SETTING} cannot be used:{lines}")
-    return parsed
-
-
-def problems() -> tuple[Problem, ...]:
-    """What is wrong with the settings; empty when nothing is."""
-    return _read()[1]
-
-
-@functools.cache
-def _read() -> tuple[Settings, tuple[Problem, ...]]:
-    raw = getattr(django_settings, SETTING, {})
-    if not isinstance(raw, dict):
-        wrong = f"settings.{SETTING} must be a dict, not {type(raw).__name__}."
-        return Settings(), (Problem("", wrong, f"Write {SETTING} = {{...}} or leave it out."),)
-    values: dict[str, Any] = {}
-    found: list[Problem] = []
-    for key, value in raw.items():
-        parse = PARSERS.get(key)
-        if parse is None:
-            found.append(_unknown(key))
-            continue
-        try:
-            values[key.lower()] = parse(value)
-        except _Wrong as wrong_value:
-            message, hint = wrong_value.args
-            found.append(Problem(key, f"{SETTING}[{key!r}]: {message}.", hint))
-    settings = Settings(**values)
-    return settings, (*found, *_contradictions(settings))
-
-
-def _contradictions(settings: Settings) -> Iterator[Problem]:
-    if settings.on_store_loss == "close" and settings.lease < 2 * settings.poll:
-        yield Problem(
-            "LEASE",
-            f"{SETTING}['LEASE']: {settings.lease:g} seconds are too short for a POLL of "
-            f"{settings.poll:g}.",
-            "Make it at least twice POLL: one late reading must not close the site.",
-        )
-
-
-def _forget(*, setting: str, **kwargs: Any) -> None:
-    if setting in (SETTING, "DATABASES"):
-        _read.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="backsoon.conf")
-
-
-def _unknown(key: object) -> Problem:
-    name = key.upper() if isinstance(key, str) else ""
-    near = difflib.get_close_matches(name, PARSERS, n=1, cutoff=0.6)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(PARSERS)}."
-    return Problem(str(key), f"{SETTING} has the unknown key {key!r}.", hint)
 
 
 def _choice(*choices: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
             named = " or ".join(repr(c) for c in choices)
-            raise _Wrong(f"{value!r} is not one of its values", f"Set it to {named}.")
+            raise Wrong(f"{value!r} is not one of its values", f"Set it to {named}.")
         return str(value)
 
     return parse
@@ -185,25 +52,25 @@ def _choice(*choices: str) -> Callable[[Any], str]:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _Wrong(f"{value!r} is neither True nor False", "Set it to True or False.")
+        raise Wrong(f"{value!r} is neither True nor False", "Set it to True or False.")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise _Wrong(f"{value!r} is not a string", "Give the name of the site, or ''.")
+        raise Wrong(f"{value!r} is not a string", "Give the name of the site, or ''.")
     return value
 
 
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _Wrong(f"{value!r} is not a whole number from 0", "Set it to 0, 1, 2, …")
+        raise Wrong(f"{value!r} is not a whole number from 0", "Set it to 0, 1, 2, …")
     return value
 
 
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.05 <= value <= 60:
-        raise _Wrong(f"{value!r} is not a number of seconds", "Set it to between 0.05 and 60.")
+        raise Wrong(f"{value!r} is not a number of seconds", "Set it to between 0.05 and 60.")
     return float(value)
 
 
@@ -213,10 +80,10 @@ def _length(zero: str) -> Callable[[Any], float]:
     def parse(value: Any) -> float:
         seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise _Wrong(f"{value!r} is no length of time", "Give seconds, or a timedelta.")
+            raise Wrong(f"{value!r} is no length of time", "Give seconds, or a timedelta.")
         # NaN is not between them, either.
         if seconds != 0 and not 1 <= seconds <= LONGEST_CLOSURE.total_seconds():
-            raise _Wrong(
+            raise Wrong(
                 f"{value!r} is out of range",
                 f"Set it to between a second and {LONGEST_CLOSURE.days} days, or to 0 for {zero}.",
             )
@@ -228,9 +95,9 @@ def _length(zero: str) -> Callable[[Any], float]:
 def _redis_url(value: Any) -> str:
     if not isinstance(value, str) or (value and not value.startswith(REDIS_SCHEMES)):
         schemes = ", ".join(f"{scheme}…" for scheme in REDIS_SCHEMES)
-        raise _Wrong(f"{value!r} is not the address of a Redis", f"It begins with {schemes}.")
+        raise Wrong(f"{value!r} is not the address of a Redis", f"It begins with {schemes}.")
     if value and find_spec("redis") is None:
-        raise _Wrong(
+        raise Wrong(
             "the package redis is not installed",
             "Type: pip install 'django-backsoon[redis]', or leave REDIS_URL out.",
         )
@@ -239,9 +106,9 @@ def _redis_url(value: Any) -> str:
 
 def _directory(value: Any) -> str:
     if not isinstance(value, (str, Path)):
-        raise _Wrong(f"{value!r} is not a path", "Give the path of a directory on this host.")
+        raise Wrong(f"{value!r} is not a path", "Give the path of a directory on this host.")
     if str(value) and not Path(value).is_absolute():
-        raise _Wrong(
+        raise Wrong(
             f"{str(value)!r} is not absolute",
             "Commands and servers start in different directories: write BASE_DIR / 'var'.",
         )
@@ -251,7 +118,7 @@ def _directory(value: Any) -> str:
 def _alias(value: Any) -> str:
     if not isinstance(value, str) or value not in django_settings.DATABASES:
         known = ", ".join(repr(alias) for alias in django_settings.DATABASES)
-        raise _Wrong(f"there is no database {value!r}", f"settings.DATABASES has {known}.")
+        raise Wrong(f"there is no database {value!r}", f"settings.DATABASES has {known}.")
     return value
 
 
@@ -262,20 +129,20 @@ def _callable(value: Any) -> Callable[[Any], Any] | None:
         try:
             value = import_string(value)
         except (ImportError, TypeError, ValueError) as error:  # the latter two for ".name"
-            raise _Wrong(f"cannot be imported: {error}", "Give 'module.function'.") from error
+            raise Wrong(f"cannot be imported: {error}", "Give 'module.function'.") from error
     if not callable(value):
-        raise _Wrong(f"{value!r} cannot be called", "Give a function or its dotted path.")
+        raise Wrong(f"{value!r} cannot be called", "Give a function or its dotted path.")
     return value  # type: ignore[no-any-return]
 
 
 def _items(value: Any) -> Iterable[Any]:
     if isinstance(value, str):
-        raise _Wrong(
+        raise Wrong(
             f"{value!r} is a string, not a list",
             f"A comma may be missing: write [{value!r}].",
         )
     if not isinstance(value, (list, tuple, set, frozenset)):
-        raise _Wrong(f"{value!r} is not a list", "Give a list of strings.")
+        raise Wrong(f"{value!r} is not a list", "Give a list of strings.")
     return value
 
 
@@ -283,14 +150,14 @@ def _patterns(value: Any) -> tuple[PathPattern, ...]:
     try:
         return tuple(parse_pattern(item) for item in _items(value))
     except ValueError as error:
-        raise _Wrong(str(error), "Give paths such as '/health/' or 'POST /hooks/'.") from error
+        raise Wrong(str(error), "Give paths such as '/health/' or 'POST /hooks/'.") from error
 
 
 def _paths(value: Any) -> tuple[PathPattern, ...]:
     patterns = _patterns(value)
     for pattern in patterns:
         if pattern.method:
-            raise _Wrong(f"'{pattern}' names a method", "Give only the path.")
+            raise Wrong(f"'{pattern}' names a method", "Give only the path.")
     return patterns
 
 
@@ -300,11 +167,11 @@ def _exact_paths(value: Any) -> tuple[PathPattern, ...]:
 
 def _checks(value: Any) -> tuple[Check, ...]:
     if callable(value):
-        raise _Wrong(f"{value!r} is no list", "Put it into one, also if it is the only one.")
+        raise Wrong(f"{value!r} is no list", "Put it into one, also if it is the only one.")
     try:
         checks = tuple(_check(item) for item in _items(value))
     except ValueError as error:
-        raise _Wrong(
+        raise Wrong(
             str(error),
             "Give 'migrations', 'checks', addresses such as '/orders/', or 'module.function'.",
         ) from error
@@ -326,7 +193,7 @@ def _check(item: Any) -> Check:
 
 def _minutes(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 24 * 60:
-        raise _Wrong(f"{value!r} is not a whole number of minutes", "Set it to between 0 and 1440.")
+        raise Wrong(f"{value!r} is not a whole number of minutes", "Set it to between 0 and 1440.")
     return value
 
 
@@ -334,7 +201,7 @@ def _networks(value: Any) -> tuple[Network, ...]:
     try:
         return tuple(parse_network(item) for item in _items(value))
     except ValueError as error:
-        raise _Wrong(str(error), "Give networks such as '192.0.2.0/24' or '::1/128'.") from error
+        raise Wrong(str(error), "Give networks such as '192.0.2.0/24' or '::1/128'.") from error
 
 
 # -- Who is told -------------------------------------------------------------------------------
@@ -344,7 +211,7 @@ def _address(value: Any) -> str:
     try:
         validate_email(value)
     except ValidationError:
-        raise _Wrong(
+        raise Wrong(
             f"{value!r} is no e-mail address", "Give one such as 'ops@example.com'."
         ) from None
     return str(value)
@@ -356,7 +223,7 @@ def _addresses(value: Any) -> tuple[str, ...]:
 
 def _sender(value: Any) -> str:
     if not isinstance(value, str) or "\n" in value or "\r" in value:
-        raise _Wrong(f"{value!r} is no sender", "Give 'Name <address@example.com>', or ''.")
+        raise Wrong(f"{value!r} is no sender", "Give 'Name <address@example.com>', or ''.")
     return value
 
 
@@ -378,7 +245,7 @@ def _site_url(value: Any) -> str:
     if value == "":
         return ""
     if not isinstance(value, str) or not _is_web_address(value) or "?" in value or "#" in value:
-        raise _Wrong(f"{value!r} is no address", "Give one such as 'https://www.example.com'.")
+        raise Wrong(f"{value!r} is no address", "Give one such as 'https://www.example.com'.")
     return value.rstrip("/")
 
 
@@ -386,18 +253,18 @@ def _webhooks(value: Any) -> tuple[Webhook, ...]:
     found = []
     for item in _items(value):
         if not isinstance(item, dict) or not set(item) <= {"url", "secret"} or "url" not in item:
-            raise _Wrong(
+            raise Wrong(
                 "an entry is no dict of url and secret",
                 "Write {'url': 'https://…', 'secret': '…'}.",
             )
         if not isinstance(item["url"], str) or not _is_web_address(item["url"]):
-            raise _Wrong(
+            raise Wrong(
                 "the url of an entry does not begin with http:// or https://, or cannot be read",
                 "Write {'url': 'https://…', 'secret': '…'}.",
             )
         secret = item.get("secret", "")
         if not isinstance(secret, str) or (secret and len(secret) < 16):
-            raise _Wrong(
+            raise Wrong(
                 "the secret of an entry is no string of at least 16 characters",
                 "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'.",
             )
@@ -408,9 +275,9 @@ def _webhooks(value: Any) -> tuple[Webhook, ...]:
 def _apprise(value: Any) -> tuple[str, ...]:
     urls = tuple(dict.fromkeys(_items(value)))
     if not all(isinstance(url, str) and "://" in url for url in urls):
-        raise _Wrong("an entry is no address of a service", "Give URLs such as 'slack://…'.")
+        raise Wrong("an entry is no address of a service", "Give URLs such as 'slack://…'.")
     if urls and find_spec("apprise") is None:
-        raise _Wrong(
+        raise Wrong(
             "the package apprise is not installed",
             "Type: pip install 'django-backsoon[notify]'.",
         )
@@ -420,20 +287,20 @@ def _apprise(value: Any) -> tuple[str, ...]:
 def _sources(value: Any) -> tuple[str, ...]:
     for item in _items(value):
         if item not in SOURCES:
-            raise _Wrong(f"{item!r} is nobody to be told", f"Choose from {', '.join(SOURCES)}.")
+            raise Wrong(f"{item!r} is nobody to be told", f"Choose from {', '.join(SOURCES)}.")
     return tuple(value)
 
 
 def _tell(value: Any) -> dict[str, frozenset[Moment]]:
     if not isinstance(value, dict):
-        raise _Wrong(f"{value!r} is not a dict", "Write {'audience': ['announced', 'ended']}.")
+        raise Wrong(f"{value!r} is not a dict", "Write {'audience': ['announced', 'ended']}.")
     _sources(tuple(value))
     known = ", ".join(Moment)
     told = {}
     for source, moments in value.items():
         for moment in _items(moments):
             if moment not in tuple(Moment):
-                raise _Wrong(f"{moment!r} is no moment", f"Choose from {known}.")
+                raise Wrong(f"{moment!r} is no moment", f"Choose from {known}.")
         told[source] = frozenset(Moment(moment) for moment in moments)
     return told
 
@@ -442,7 +309,7 @@ def _reminders(value: Any) -> tuple[float, ...]:
     read = _length("")
     found = [read(item) for item in _items(value)]
     if not all(found):
-        raise _Wrong("a reminder of 0 comes when the closure begins", "Leave it out.")
+        raise Wrong("a reminder of 0 comes when the closure begins", "Leave it out.")
     return tuple(sorted(set(found), reverse=True))
 
 
@@ -451,7 +318,7 @@ def _deliver(value: Any) -> str | Callable[[], Any]:
         return str(value)
     called: Any = _callable(value)
     if called is None:
-        raise _Wrong(f"{value!r} delivers nothing", "Set it to 'watcher' or 'command'.")
+        raise Wrong(f"{value!r} delivers nothing", "Set it to 'watcher' or 'command'.")
     return called  # type: ignore[no-any-return]
 
 
@@ -496,5 +363,3 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "FROM_EMAIL": _sender,
     "SITE_URL": _site_url,
 }
-
-assert {f.name.upper() for f in fields(Settings)} == set(PARSERS)
