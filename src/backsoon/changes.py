@@ -134,9 +134,12 @@ def carry_out(
             after.mark.epoch,
             *_difference(before, after, plan, state_before, state),
         )
-        outbox.note(before, after, now, noticed=plan.action == Change.Action.NOTICED)
-    # Not in there: a receiver takes its time, which must not count as that of the database.
+        told = outbox.note(before, after, now, noticed=plan.action == Change.Action.NOTICED)
+    # Not in there: receivers take their time, which must not count as that of the database. First
+    # the news, then those who deliver: their broker may take its time as well.
     transaction.on_commit(lambda: _announce(change, state_before, state), using=using)
+    if told:
+        outbox.call_for_delivery()
     windows = tuple(window for window in after.windows if window.uid in plan.windows)
     return Outcome(state, after.mark, changed=True, changes=(change,), windows=windows)
 
