@@ -4,7 +4,8 @@
 #   scripts/demo.sh wsgi     gunicorn, 2 workers of 4 threads (`make demo`)
 #   scripts/demo.sh asgi     uvicorn, 2 workers (`make demo-asgi`)
 #
-# Read from the environment: PORT (8000), HOST (127.0.0.1), DATABASE_URL, REDIS_URL, DEMO_PASSWORD.
+# Read from the environment: PORT (8000), HOST (127.0.0.1), DATABASE_URL, REDIS_URL, DEMO_PASSWORD,
+# DEMO_SITE_URL.
 set -eu
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -39,7 +40,14 @@ PYTHON
 port_is_free || fail "the demo cannot listen there (see above). Is another demo running?" \
     "Choose another port: PORT=$((port < 65535 ? port + 1 : 8000)) make demo"
 
+shown=$host
+case $host in 0.0.0.0 | :: | '') shown=127.0.0.1 ;; esac
+case $host in *:*) bind="[$host]:$port" ;; *) bind="$host:$port" ;; esac
+case $shown in *:*) shown="[$shown]" ;; esac
+
 export DJANGO_SETTINGS_MODULE=demo.core.settings
+# For the links in mails, unless somebody puts a proxy in front and says its address.
+export DEMO_SITE_URL="${DEMO_SITE_URL:-http://$shown:$port}"
 mkdir -p var
 say "Setting the demo up"
 "$python" manage.py migrate --verbosity 0
@@ -47,13 +55,10 @@ say "Setting the demo up"
 "$python" manage.py seed_demo
 "$python" manage.py collectstatic --no-input --verbosity 0
 
-shown=$host
-case $host in 0.0.0.0 | :: | '') shown=127.0.0.1 ;; esac
-case $host in *:*) bind="[$host]:$port" ;; *) bind="$host:$port" ;; esac
-case $shown in *:*) shown="[$shown]" ;; esac
 say ""
 say "  Client area      http://$shown:$port/"
 say "  Administration   http://$shown:$port/admin/"
+say "  Mails it sends   ${DEMO_VAR_DIR:-$root/var}/mails/"
 say "  Ctrl-C stops the demo."
 say ""
 

@@ -11,6 +11,7 @@ Everything that differs from one machine to the next comes from the environment:
 ``DEMO_VAR_DIR``          the data folder; default: ``var`` next to ``manage.py``
 ``DEMO_DEBUG``            ``1`` turns Django's debug mode on
 ``DEMO_HTTPS``            ``1`` behind a proxy that ends TLS and sets ``X-Forwarded-Proto``
+``DEMO_SITE_URL``         where visitors find the site, for links in mails; set by ``make demo``
 """
 
 import os
@@ -132,8 +133,18 @@ BACKSOON = {
     "OUTAGE_PAGE": True,
     # A field on the page for those who want to be told when the site is open again.
     "TELL_ME": True,
+    # Customers hear of planned closures by mail, those who run the site of every closure.
+    "AUDIENCE": "demo.panel.customers.to_be_told",
+    "LANGUAGE_OF": "demo.panel.customers.language_of",
+    "OPERATORS": ["operators@northlight.example"],
+    "SITE_URL": os.environ.get("DEMO_SITE_URL") or "http://127.0.0.1:8000",
 }
 
+# Mail ---------------------------------------------------------------------------------------------
+
+# Nothing leaves this machine: each mail is a file to read.
+EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+EMAIL_FILE_PATH = VAR_DIR / "mails"
 DEFAULT_FROM_EMAIL = "Northlight Hosting <hello@northlight.example>"
 
 ROOT_URLCONF = "demo.core.urls"

@@ -127,6 +127,20 @@ def test_a_cancelled_closure_is_no_part_of_a_span(boss: Client) -> None:
     assert "One closure" not in read(shown(boss))
 
 
+def test_what_is_over_leads_to_its_report_and_what_is_to_come_does_not(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, coming = planned(NOON + HOUR, NOON + 2 * HOUR), planned(NOON + 9 * HOUR, NOON + 10 * HOUR)
+    stop_the_clock(monkeypatch, NOON + 3 * HOUR)
+
+    html = shown(boss)
+
+    assert f"/admin/settings/report/?window={coming.number}" not in html
+    (address,) = re.findall(r'href="(/admin/settings/report/\?window=\d+)"', html)
+    assert address.endswith(f"={over.number}")
+    assert boss.get(address).status_code == 200
+
+
 def test_planned_and_real_times_stand_side_by_side_where_they_differ(
     boss: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

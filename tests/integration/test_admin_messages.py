@@ -64,6 +64,31 @@ def test_what_failed_can_be_tried_again_and_what_was_sent_cannot(boss: Client, t
     assert delivering.run().sent == 2
 
 
+def test_before_anybody_was_told_the_page_says_what_it_takes(boss: Client) -> None:
+    html = boss.get(LIST).content.decode()
+
+    assert "Nobody has been told of a closure yet." in html
+    assert "AUDIENCE, OPERATORS" in html
+    assert 'name="q"' not in html
+
+
+def test_a_search_without_a_hit_is_no_empty_table(boss: Client, told: Any) -> None:
+    html = boss.get(LIST, {"q": "nobody"}).content.decode()
+
+    assert "Nobody has been told" not in html
+    assert 'name="q"' in html
+
+
+def test_an_address_that_was_forgotten_is_said_to_be_so(boss: Client, told: Any) -> None:
+    Delivery.objects.filter(address__startswith="anna").update(address="#" + 32 * "a")
+    assert "deleted after the mail" in boss.get(LIST).content.decode()
+
+
+def test_the_mails_lead_back_to_the_messages(boss: Client) -> None:
+    crumbs = boss.get(MAILS).content.decode().partition("breadcrumbs")[2].partition("Mails")[0]
+    assert f'href="{LIST}"' in crumbs
+
+
 def test_addresses_are_not_for_everybody_in_the_admin(client: Client, told: Any) -> None:
     helper = User.objects.create_user("helper", is_staff=True)
     helper.user_permissions.add(Permission.objects.get(codename="view_change"))

@@ -84,6 +84,13 @@ class Closure:
         return reverse("backsoon_admin:planned", args=[self.number])
 
     @property
+    def report_url(self) -> str:
+        """Where it is told how it went; empty while it goes on, and for one by hand."""
+        if self.number is None or self.condition is not Condition.OVER:
+            return ""
+        return f"{reverse('backsoon_admin:report')}?window={self.number}"
+
+    @property
     def anchor(self) -> str:
         """Its id on the page."""
         return f"backsoon-closure-{self.number or f'{self.starts_at:%Y%m%d%H%M%S}'}"
@@ -230,6 +237,7 @@ def calendar_page(request: HttpRequest) -> HttpResponseBase:
         "upcoming": closure_of(upcoming, now) if upcoming else None,
         "unread": unread,
         "zone": timezone.get_current_timezone_name(),
+        "may_see_history": status.may_see_history(request.user),
         "backsoon_reading": reading,
     }
     return render(

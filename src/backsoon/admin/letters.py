@@ -40,8 +40,10 @@ def letters_page(request: HttpRequest) -> HttpResponseBase:
     if request.method == "POST" and letter is not None:
         _send(request, letter)
         return HttpResponseRedirect(request.get_full_path())
+    messages_url = reversed_or_empty("admin:backsoon_delivery_changelist")
     context = {
         "title": _("Mails"),
+        "parent": {"url": messages_url, "label": _("Messages")} if messages_url else None,
         "letter": letter,
         "trouble": trouble,
         "moments": Announcement.What.choices,
@@ -50,7 +52,7 @@ def letters_page(request: HttpRequest) -> HttpResponseBase:
         "language": language,
         "sender": mail.sender(),
         "own_address": getattr(request.user, "email", ""),
-        "messages_url": reversed_or_empty("admin:backsoon_delivery_changelist"),
+        "messages_url": messages_url,
     }
     return render(request, "backsoon/admin/letters.html", context, 200)
 

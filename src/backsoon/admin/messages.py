@@ -120,6 +120,9 @@ class MessagesAdmin(_ModelAdmin):
         context = {
             "title": _("Messages"),
             "preview_url": reversed_or_empty("backsoon_admin:letters"),
+            # An empty table explains nothing.
+            "nobody_told": not self.get_queryset(request).exists(),
+            "names": "AUDIENCE, OPERATORS, WEBHOOKS, APPRISE, TELL_ME",
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
@@ -179,6 +182,10 @@ class MessagesAdmin(_ModelAdmin):
     @admin.display(description=gettext_lazy("Address"), ordering="address")
     def receiver(self, row: Delivery) -> SafeString:
         """The address, as far as it is kept."""
+        if row.address.startswith("#"):  # a digest: nobody can be told anything by it
+            return format_html(
+                '<span title="{}">{}</span>', row.address, _("deleted after the mail")
+            )
         return format_html('<span class="backsoon-address" dir="ltr">{}</span>', row.address)
 
     @admin.display(description=gettext_lazy("Language"))

@@ -539,7 +539,7 @@ def quiet_times(heat: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             in_utc(start), in_utc(end)
         except ValidationError:
             continue  # as above
-        yield f"{start}/{end}", f"{choice.words}: {choice.cost}"
+        yield f"{start}/{end}", f"{choice.words} · {choice.cost}"
 
 
 # -- The page ----------------------------------------------------------------------------------

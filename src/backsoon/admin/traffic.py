@@ -319,11 +319,15 @@ def quiet_hours_page(request: HttpRequest) -> HttpResponseBase:
     form = QuietHoursForm(request.GET if "length" in request.GET else None)
     form.is_valid()
     heat = heat_map(form.wanted, form.chosen)
+    links, plans = status.links(), may_change(request.user)
     context = {
         "title": _("Quiet hours"),
+        "parent": {"url": links["calendar_url"], "label": _("Planned closures")}
+        if plans and links["calendar_url"]
+        else None,
         "form": form,
         "heat": heat,
-        "plan_url": status.links()["plan_url"] if may_change(request.user) else "",
+        "plan_url": links["plan_url"] if plans else "",
         "backsoon_reading": status.last_known(),
     }
     code = NOT_STORED if heat["trouble"] else 200

@@ -69,7 +69,11 @@ Syntax of 2020; an older browser skips the whole script and keeps the page as it
   const query = new URLSearchParams(location.search);
   {# The answer to the form takes its visitor back to where they were going, as this page does. #}
   const form = byId("form");
-  if (form) form.action += location.search.replace("?", "&");
+  if (form) {
+    const target = new URL(form.action);
+    for (const [name, value] of query) target.searchParams.set(name, value);
+    form.action = target;
+  }
   for (const link of document.querySelectorAll("a[hreflang]")) {
     query.set("language", link.hreflang);
     link.href = `?${query}`;
