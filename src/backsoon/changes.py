@@ -106,7 +106,9 @@ def carry_out(
     if not plan.entries and not plan.moves:
         return Outcome(state_before, before.mark, changed=False)
     using = store.alias()
-    with store.translated_errors(), transaction.atomic(using=using):
+    # Bounded for a watcher, which has a lease to keep, and must not wait for whoever has the lock.
+    bounded = store.bounded(store.HUNG_WRITING_SECONDS)
+    with store.translated_errors(), bounded, transaction.atomic(using=using):
         if plan.moves:
             if not store.swap_control(before.mark, **plan.control):
                 raise overtaken()
@@ -132,8 +134,12 @@ def carry_out(
             after.mark.epoch,
             *_difference(before, after, plan, state_before, state),
         )
-        outbox.note(before, after, now, noticed=plan.action == Change.Action.NOTICED)
-        transaction.on_commit(lambda: _announce(change, state_before, state), using=using)
+        told = outbox.note(before, after, now, noticed=plan.action == Change.Action.NOTICED)
+    # Not in there: receivers take their time, which must not count as that of the database. First
+    # the news, then those who deliver: their broker may take its time as well.
+    transaction.on_commit(lambda: _announce(change, state_before, state), using=using)
+    if told:
+        outbox.call_for_delivery()
     windows = tuple(window for window in after.windows if window.uid in plan.windows)
     return Outcome(state, after.mark, changed=True, changes=(change,), windows=windows)
 

@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -165,12 +166,16 @@ class Keeper:
         return self.registrar.interval(conf.current().poll)
 
     def retire(self) -> None:
-        """The process ends: let nobody by, and sign off if nothing runs any more."""
-        try:
-            self._count(now_or_never=True)
-        finally:
-            self._holder.doubt()
-            self.registrar.retire()
+        """The process ends: let nobody by, and sign off if nothing runs any more.
+
+        Counts are stored last: whoever waits for this process has to hear from it, and its server
+        may lose patience with it.
+        """
+        self._guarded(self._take_counts)
+        self._holder.doubt()
+        self.registrar.retire()
+        if self._reachable:
+            self._guarded(self._chores.store_now)
 
     def _look(self) -> None:
         self.registrar.enroll()
@@ -253,20 +258,28 @@ class Keeper:
         if known is not None and self._brake is None:
             self._chores.see_to(known, self._holder.now())
 
-    def _count(self, *, now_or_never: bool = False) -> None:
+    def _take_counts(self) -> None:
+        """Take what was counted since the last look, before the state is another one."""
+        known, state, now = self._holder.snapshot, self._holder.state, self._holder.now()
+        self._chores.count(known, state, now)
+
+    def _count(self) -> None:
         """Take what was counted since the last look; store it from time to time.
 
         Last of all, and not while somebody waits for this process: nothing is less urgent.
         """
+        self._guarded(self._take_counts)
+        if self._reachable and not self.registrar.is_draining:
+            self._guarded(self._store_counts_when_due)
+
+    def _store_counts_when_due(self) -> None:
+        known = self._holder.snapshot
+        if known is not None:
+            self._chores.store_when_due(known, self._holder.state, self._holder.now())
+
+    def _guarded(self, count: Callable[[], object]) -> None:
         try:
-            known, state, now = self._holder.snapshot, self._holder.state, self._holder.now()
-            self._chores.count(known, state, now)
-            if not self._reachable:
-                return
-            if now_or_never:
-                self._chores.store_now()
-            elif known is not None and not self.registrar.is_draining:
-                self._chores.store_when_due(known, state, now)
+            count()
         except Exception:  # whatever it is, it must not stop the watch
             logger.exception("Backsoon: counts could not be seen to.")
 

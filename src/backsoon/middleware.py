@@ -63,10 +63,10 @@ class MaintenanceModeMiddleware:
             # Django asks whether process_view is a coroutine function, and wraps it if not.
             self.process_view = self._aprocess_view
         self.gate: Entrance = gate
-        self.count = counting.answered
+        self.counts = True
         if rehearsal.is_set_up_here():
             self.gate = STANDS_OPEN  # for visitors of our own, in a stack that nobody serves
-            self.count = counting.unnoticed
+            self.counts = False
         else:
             set_kind("asgi" if self.is_async else "wsgi")
 
@@ -82,7 +82,8 @@ class MaintenanceModeMiddleware:
             if view.is_open:
                 tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = self.get_response(request)
-                self.count(request, response)
+                if self.counts:
+                    counting.answered(request, response)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
                 if tells:
@@ -129,7 +130,8 @@ class MaintenanceModeMiddleware:
             if view.is_open:
                 tells = view.has_plans and banners.wanted(request, view)
                 response: HttpResponseBase = await self.get_response(request)
-                self.count(request, response)
+                if self.counts:
+                    counting.answered(request, response)
                 if sessions.SEEN in request.__dict__:
                     give_pass_while_open(request, response)
                 if tells:

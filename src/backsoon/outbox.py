@@ -15,7 +15,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Q
 
-from . import conf, store
+from . import conf, limits, store
 from .core.telling import Moment, Occasion, Timetable, brought_by_change, brought_by_clock
 from .core.vocabulary import Window
 from .models import Announcement, Delivery
@@ -23,6 +23,9 @@ from .signals import outbox_filled
 from .snapshots import Mark, Snapshot
 
 logger = logging.getLogger("backsoon")
+
+PATIENCE_MILLISECONDS = 1_000
+"""What writing down may wait for in the transaction of a change: a table may be locked."""
 
 SETTLED = dt.timedelta(seconds=2)
 """How long ago the clock must have brought a moment: somebody may be putting it off right now."""
@@ -60,17 +63,20 @@ def _wanted(occasions: Iterable[Occasion]) -> list[Occasion]:
 # -- Writing -----------------------------------------------------------------------------------
 
 
-def note(before: Snapshot, after: Snapshot, now: dt.datetime, *, noticed: bool = False) -> None:
+def note(before: Snapshot, after: Snapshot, now: dt.datetime, *, noticed: bool = False) -> int:
     """Write down what the change from *before* to *after* brings; call it in its transaction.
 
     First what the clock had brought by then, which *after* may not tell any more. *noticed*: other
     hands have made the change. It stands whatever happens here: a closed site matters more than
-    people who are told of it.
+    people who are told of it. Returns how many announcements that made: call for their delivery
+    with :func:`call_for_delivery`.
     """
     if noticed and not before.changed_outside:
-        return  # what a database had forgotten was told before
+        return 0  # what a database had forgotten was told before
+    using = store.alias()
     try:
-        with transaction.atomic(using=store.alias()):
+        # Outside of the savepoint, which is rolled back before the limit ends.
+        with limits.bounded(PATIENCE_MILLISECONDS, [using]), transaction.atomic(using=using):
             table = timetable()
             found = list(brought_by_clock(before.policy, before.windows, now, table))
             found += brought_by_change(
@@ -81,10 +87,16 @@ def note(before: Snapshot, after: Snapshot, now: dt.datetime, *, noticed: bool =
                 from_outside=noticed,
             )
             wanted = _wanted(found)
-            if wanted:
-                _write(wanted, after)
+            return _write(wanted, after) if wanted else 0
     except Exception:
         logger.exception("Backsoon: what is to be told of this change could not be written down.")
+        return 0
+
+
+def call_for_delivery() -> None:
+    """Let those who deliver know, after the commit, that there is something new."""
+    # Robust: what was committed has not failed because nobody could be sent for.
+    transaction.on_commit(lambda: outbox_filled.send(sender=None), using=store.alias(), robust=True)
 
 
 def sweep(snapshot: Snapshot, now: dt.datetime) -> int:
@@ -109,6 +121,8 @@ def sweep(snapshot: Snapshot, now: dt.datetime) -> int:
             fresh = store.load()
             found = brought_by_clock(fresh.policy, fresh.windows, settled, timetable())
             made = _write(_wanted(found), fresh)
+    if made:
+        call_for_delivery()
     known |= due
     return made
 
@@ -145,7 +159,6 @@ def _write(occasions: Iterable[Occasion], snapshot: Snapshot) -> int:
     if not new:
         return 0
     rows.bulk_create([_row(occasion, snapshot) for occasion in new.values()], ignore_conflicts=True)
-    transaction.on_commit(lambda: outbox_filled.send(sender=None), using=store.alias())
     return len(new)
 
 

@@ -2,7 +2,9 @@
 
 Nothing is let past the gate for that. The request walks through a stack of its own, made of the
 project's middleware and views, in which our middleware stands open; no server serves that stack,
-and none can reach it, so there is no token, header or address that anybody outside could use.
+so there is no token, header or address that anybody outside could use. It stands open for requests
+that were made here, and for no other: a layer of the project's that is one object however often it
+is made leads the visitors of the site through whichever stack was made last.
 """
 
 from __future__ import annotations
@@ -32,10 +34,18 @@ AGENT = "Backsoon (check before opening)"
 
 _here = threading.local()
 
+_OURS = "_backsoon_rehearsal"
+"""Attribute of the requests that are made here; nothing that is sent makes one."""
+
 
 def is_set_up_here() -> bool:
     """Whether the calling thread is making the stack of a rehearsal: asked by our middleware."""
     return getattr(_here, "is_setting_up", False)
+
+
+def is_visit(unit: object) -> bool:
+    """Whether *unit* is a request that was made here."""
+    return getattr(unit, _OURS, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class Stack(BaseHandler):
         Call it in a thread of its own, which keeps the language and the prefix of the visitor.
         """
         request = self._request(address)
+        setattr(request, _OURS, True)
         with _exception_of(request) as raised:
             response = self._answer(request)
         # Its body stays unread if it is streamed: it may never end.

@@ -36,6 +36,9 @@ AHEAD = dt.timedelta(days=60)
 RESERVE = dt.timedelta(days=30)
 """When no more than this is left, more are made."""
 
+AT_ONCE = 5
+"""How many series go on in one change: the watcher has more urgent things to do."""
+
 _OF_A_WINDOW_ALONE = ("starts_at", "ends_at", "planned_start", "planned_end")
 
 
@@ -83,9 +86,13 @@ def ended(before: Snapshot, now: dt.datetime, series: Series) -> Plan:
 
 
 def continued(now: dt.datetime, rows: Iterable[Series], known: Collection[str]) -> Plan:
-    """What makes the next closures of the series *rows*; *known* are the windows that exist."""
+    """What makes the next closures of the series *rows*, of :data:`AT_ONCE` of them at most;
+    *known* are the windows that exist.
+    """
     plan = Plan(action=Change.Action.PLANNED)
     for row in rows:
+        if len(plan.series) == AT_ONCE:
+            break
         try:
             rule, first = rule_of(row.rule), row.first_start.astimezone(zone_of(row.zone))
         except ValidationError as error:  # somebody changed it by hand, or a zone is no more

@@ -65,27 +65,27 @@ def scheduled(
 
 
 def moved(
-    before: Snapshot,
     now: dt.datetime,
     window: Window,
     *,
     starts_at: dt.datetime | None = None,
     ends_at: dt.datetime | None = None,
     until_opened: bool = False,
+    mode: Mode | None = None,
+    keep_logins: bool | None = None,
     words: Mapping[str, Words] | None = None,
     notice: dt.timedelta | None = None,
+    usual_notice: bool = False,
 ) -> Plan:
-    """What changes the times or words of a planned closure; what is not given stays as it is.
+    """What changes a planned closure; what is not given stays as it is.
 
-    A start at or before *now* begins it at once. One that has begun keeps its start: what was
-    closed was closed. Raises :class:`InvalidSettingError`.
+    A start at or before *now* begins it at once. One that has begun keeps its start and what it
+    does: what was closed was closed. Raises :class:`InvalidSettingError`.
     """
     _require_zones(starts_at, ends_at)
     begun = window.starts_at <= now
-    if begun and starts_at not in (None, window.starts_at):
-        raise InvalidSettingError(
-            {"starts_at": [_("It has begun already, so its start cannot be moved.")]}
-        )
+    if begun:
+        _require_kept(window, starts_at=starts_at, mode=mode, keep_logins=keep_logins)
     start = window.starts_at if starts_at is None or begun else max(starts_at, now)
     end = None if until_opened else ends_at or window.ends_at
     judged = _judged(now, start, end, words or {}, begun=begun, notice=notice)
@@ -100,14 +100,33 @@ def moved(
             values["planned_end"] = end
     if words is not None and _texts(judged) != _texts(window.words):
         values |= _texts(judged)
-    if notice not in (None, window.notice):
-        values["notice"] = notice
+    given = {"mode": mode, "keep_logins": keep_logins, "notice": notice}
+    values |= {
+        name: value for name, value in given.items() if value not in (None, getattr(window, name))
+    }
+    if usual_notice and window.notice is not None:
+        values["notice"] = None
     if values:
         values["sequence"] = window.sequence + 1
     return Plan(
         action=Change.Action.REPLANNED if values else "",
         windows={window.uid: values} if values else {},
     )
+
+
+def _require_kept(window: Window, **changes: object) -> None:
+    sentences = {
+        "starts_at": _("It has begun already, so its start cannot be moved."),
+        "mode": _("It has begun already, so what it does cannot be changed."),
+        "keep_logins": _("It has begun already, so what it does cannot be changed."),
+    }
+    errors = {
+        name: [sentences[name]]
+        for name, value in changes.items()
+        if value not in (None, getattr(window, name))
+    }
+    if errors:
+        raise InvalidSettingError(errors)
 
 
 def cancelled(now: dt.datetime, window: Window) -> Plan:

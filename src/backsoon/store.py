@@ -20,7 +20,7 @@ from . import conf, environment, limits
 from .core.vocabulary import Mode
 from .definitions import Definition
 from .exceptions import NotMigratedError, OutdatedTablesError, StoreUnavailableError
-from .models import Announcement, Maintenance, Series, SystemSetting, Window
+from .models import Announcement, Maintenance, Series, SystemSetting, Tally, Window
 from .snapshots import Entry, Mark, Snapshot, snapshot_of
 
 logger = logging.getLogger("backsoon")
@@ -40,6 +40,9 @@ WATCHER_TIMEOUT_MS = 250
 
 HUNG_SECONDS = 1.0
 """After this time a server that does not keep its own limit hangs, and is hung up on."""
+
+HUNG_WRITING_SECONDS = 3.0
+"""The same for a change, which may be the statements of many planned closures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +228,11 @@ def find_series(uid: str) -> Series | None:
 
 def series_to_continue(made_before: dt.datetime) -> tuple[list[Series], set[str]]:
     """Series that go on and have closures up to *made_before* at most, with the ``uid`` of all
-    windows of theirs. Raises :class:`StoreUnavailableError`.
+    windows of theirs; first those that need it most. Raises :class:`StoreUnavailableError`.
     """
     with translated_errors(), bounded():
         going_on = Series.objects.using(alias()).filter(ended_at=None)
-        rows = list(going_on.filter(made_until__lt=made_before))
+        rows = list(going_on.filter(made_until__lt=made_before).order_by("made_until", "pk"))
         windows = Window.objects.using(alias()).filter(series__in=[row.uid for row in rows])
         return rows, set(windows.values_list("uid", flat=True)) if rows else set()
 
@@ -309,7 +312,7 @@ class Patience:
 
 
 @contextmanager
-def bounded() -> Iterator[None]:
+def bounded(hung_seconds: float = HUNG_SECONDS) -> Iterator[None]:
     """Bound the statements of a thread that has a connection of ours.
 
     Not by a parameter at start-up, which PgBouncer refuses, nor for the session, which a pooler
@@ -320,7 +323,7 @@ def bounded() -> Iterator[None]:
         yield
         return
     connection.ensure_connection()
-    with limits.hanging_up(connection.connection, HUNG_SECONDS), transaction.atomic(using=alias()):
+    with limits.hanging_up(connection.connection, hung_seconds), transaction.atomic(using=alias()):
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {WATCHER_TIMEOUT_MS}")
         yield
@@ -344,7 +347,7 @@ def _missing_tables() -> set[str]:
         tables = connection.introspection.table_names()
     except Exception:  # noqa: BLE001  (whatever happens here, the database did not answer)
         return set()
-    needed = (Maintenance, Series, Announcement)
+    needed = (Maintenance, Series, Announcement, Tally)
     return {model._meta.db_table for model in needed} - set(tables)
 
 

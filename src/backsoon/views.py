@@ -56,6 +56,7 @@ def tell_me(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
+@non_atomic_requests
 @require_safe
 def notice(request: HttpRequest) -> HttpResponse:
     """What hangs on the board of a page that was left open, as HTML in ``?language=``.

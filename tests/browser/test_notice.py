@@ -99,6 +99,31 @@ def test_a_page_left_open_lives_through_a_planned_closure(
     expect(news).to_have_text("We are back. You may have to log in again.")
 
 
+def test_a_page_that_was_answered_by_a_process_that_had_not_heard_asks_again(
+    new_person: NewPage, site: DemoServer
+) -> None:
+    page = new_person()
+    stop_the_pages_clock(page)
+    asked = []
+
+    def late(route: Route) -> None:
+        asked.append(route)
+        if len(asked) == 1:
+            route.fulfill(status=200, content_type="text/html", body="")
+        else:
+            route.continue_()
+
+    page.route("**/notice/?*", late)
+    page.goto("/")
+    site.plan(40, 30, title="New machines")
+    banner = page.locator("[data-backsoon-item]")
+    with page.expect_request("**/notice/?*"):
+        page.clock.fast_forward(A_QUESTION_LATER)
+    expect(banner).to_have_count(0)
+    page.clock.fast_forward(A_QUESTION_LATER)
+    expect(banner).to_contain_text("New machines")
+
+
 def test_a_page_whose_closure_was_planned_learns_at_its_second(
     new_person: NewPage, site: DemoServer
 ) -> None:

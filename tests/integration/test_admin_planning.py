@@ -380,7 +380,11 @@ def test_texts_are_never_markup(boss: Client) -> None:
 def stored(window: Window, client: Client) -> dict[str, str]:
     """What the form shows of *window*."""
     html = client.get(url_of(window)).content.decode()
-    values = {"ends": "at" if window.ends_at else "opened", "notice": ""}
+    values = {
+        "ends": "at" if window.ends_at else "opened",
+        "mode": window.mode.value,
+        "notice": "",
+    }
     for name in ("starts_at", "ends_at", "title", "title:fr", "notice_hours", "reason"):
         found = re.search(rf'<input [^>]*name="{name}"[^>]*>', html)
         value = re.search(r'value="([^"]*)"', found[0]) if found else None
@@ -406,6 +410,21 @@ def test_a_plan_is_moved_as_it_was_planned_by_checking_first(boss: Client) -> No
     assert (moved.starts_at, moved.ends_at) == (NOON + 38 * HOUR, NOON + 41 * HOUR)
     assert (moved.told("").title, moved.notice) == ("Later", dt.timedelta(0))
     assert moved.sequence == window.sequence + 1
+
+
+def test_what_a_plan_does_can_be_changed_until_it_begins(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = planned(NOON + HOUR, NOON + 2 * HOUR, notice=HOUR)
+    plan(boss, stored(window, boss) | {"mode": "read_only", "keep_logins": "on"}, url_of(window))
+    changed = fresh(window)
+    assert (changed.mode, changed.keep_logins, changed.notice) == (Mode.READ_ONLY, True, None)
+    html = boss.get(url_of(window)).content.decode()
+    assert re.search(r'<input [^>]*name="keep_logins"[^>]* checked', html)
+    stop_the_clock(monkeypatch, NOON + HOUR)
+    html = boss.get(url_of(window)).content.decode()
+    assert 'name="mode"' not in html
+    assert "This cannot be changed any more: it has begun." in html
 
 
 def test_a_moment_that_nobody_touched_keeps_its_microseconds(boss: Client) -> None:

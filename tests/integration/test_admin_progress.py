@@ -447,7 +447,8 @@ def test_nobody_waits_for_the_request_that_closes(
         counted.append(counted_now())
         return carry_out(*args, **kwargs)
 
-    monkeypatch.setattr("backsoon.services.attempts.carry_out", look_first)
+    for verbs in ("attempts", "saving"):
+        monkeypatch.setattr(f"backsoon.services.{verbs}.carry_out", look_first)
     close(boss)
     assert counted == [[0, 0, 1]]
     assert counted_now() == [0, 0, 0]

@@ -156,3 +156,15 @@ def test_the_list_has_the_next_one_first_and_with_all_what_is_over() -> None:
     assert lines[2].endswith("backup")
     states = [window["state"] for window in run("list", "--all", "--json").json["windows"]]
     assert states == ["cancelled", "planned", "planned"]
+
+
+def test_what_a_plan_does_can_be_changed_until_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = run("schedule", "+1h", "+2h", "--notice", "3h", "--json").json["windows"][0]["id"]
+    changes = ("--read-only", "--keep-logins", "--usual-notice")
+    (window,) = run("move", str(number), *changes, "--json").json["windows"]
+    assert (window["mode"], window["keep_logins"], window["notice"]) == ("read_only", True, None)
+    assert run("move", str(number), "--closed", "--end-logins").code == 0
+    stop_the_clock(monkeypatch, NOON + HOUR)
+    result = run("move", str(number), "--read-only")
+    assert result.code == 2
+    assert "--read-only, --closed: It has begun already" in result.err

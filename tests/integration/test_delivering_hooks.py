@@ -17,7 +17,7 @@ from backsoon.announce import chat, delivering
 from backsoon.announce.claims import NotSentError
 from backsoon.announce.hooks import Courier
 from backsoon.integrations import django_tasks
-from backsoon.models import Delivery
+from backsoon.models import Announcement, Delivery
 
 from .commands import run
 from .outbox import moments, soon, states, telling
@@ -121,6 +121,17 @@ def test_a_function_that_fails_stops_no_change(
         services.close_site()
     assert not services.current_state().is_open
     assert "function of DELIVER failed" in caplog.text
+
+
+def test_who_was_told_is_forgotten_also_where_nothing_happens_any_more(courier: Courier) -> None:
+    with telling():
+        services.close_site()
+        services.open_site()
+        delivering.run()
+        assert Delivery.objects.count() == 2
+        Announcement.objects.update(at=soon(days=-91))
+        courier._round()
+        assert not Delivery.objects.exists()
 
 
 # -- Celery and django.tasks -------------------------------------------------------------------

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.checks import Error, register
 from django.core.checks.registry import registry
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, override_settings
 
 from backsoon import gate, inflight, reopening, services, store
 from backsoon.core.vocabulary import Mode
@@ -192,6 +194,53 @@ def test_what_the_visitor_sends_opens_nothing_from_outside() -> None:
             headers={"user-agent": "Backsoon (check before opening)"}, REMOTE_ADDR="127.0.0.1"
         ).get("/")
     assert response.status_code == 302
+
+
+class OneForAll:
+    """A layer of the project's, one object however often it is made, as singletons are."""
+
+    sync_capable = async_capable = True
+    get_response: Callable[[Any], Any]
+    only: OneForAll | None = None
+
+    def __new__(cls, get_response: Callable[[Any], Any]) -> OneForAll:
+        cls.only = cls.only or super().__new__(cls)
+        cls.only.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(cls.only)
+        return cls.only
+
+    def __call__(self, request: Any) -> Any:
+        return self.get_response(request)
+
+
+@pytest.fixture
+def one_for_all() -> Iterator[None]:
+    """It stands above the gate, and only the last stack that was made is behind it."""
+    above = f"{__name__}.{OneForAll.__name__}"
+    with override_settings(MIDDLEWARE=[above, *settings.MIDDLEWARE]):
+        yield
+    OneForAll.only = None
+
+
+@pytest.mark.usefixtures("one_for_all")
+def test_a_layer_that_leads_visitors_into_the_rehearsal_leads_them_to_the_gate() -> None:
+    visitor = Client()
+    with override_maintenance():
+        assert visitor.get("/").status_code == 302
+        assert why_not("/") == ""
+        assert visitor.get("/").status_code == 302
+        assert not inflight.UNITS
+
+
+@pytest.mark.usefixtures("one_for_all")
+def test_under_asgi_too() -> None:
+    visitor = AsyncClient()
+    with override_maintenance():
+        assert async_to_sync(visitor.get)("/").status_code == 302
+        assert why_not("/", is_async=True) == ""
+        assert async_to_sync(visitor.get)("/").status_code == 302
+        assert not inflight.UNITS
 
 
 # -- The site stays closed ----------------------------------------------------------------------

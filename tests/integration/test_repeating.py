@@ -10,7 +10,7 @@ import pytest
 from django.test import override_settings
 from django.utils import translation
 
-from backsoon import recurrence, services, store
+from backsoon import recurrence, repeating, services, store
 from backsoon.core.vocabulary import Window, Words
 from backsoon.exceptions import InvalidSettingError, NoSuchWindowError
 from backsoon.models import Change, Maintenance, Series
@@ -93,6 +93,21 @@ def test_nothing_is_added_while_the_site_is_closed_for_somebody_may_wait_for_its
     assert continue_series() is None
     services.open_site()
     assert continue_series() is not None
+
+
+def test_of_many_series_a_few_go_on_at_a_time_and_none_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for hour in range(1, 13, 2):
+        schedule(NOON + hour * HOUR, NOON + (hour + 1) * HOUR, repeat=WEEKLY)
+    Series.objects.filter(first_start=NOON + HOUR).update(rule="nonsense")
+    stop_the_clock(monkeypatch, NOON + 31 * DAY)
+    monkeypatch.setattr(repeating, "AT_ONCE", 3)
+    assert continue_series() is not None
+    going_on = Series.objects.filter(made_until=NOON + 91 * DAY)
+    assert going_on.count() == 3
+    assert continue_series() is not None
+    assert going_on.count() == 5
 
 
 def test_one_can_be_moved_or_cancelled_alone_and_does_not_come_back(

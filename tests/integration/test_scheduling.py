@@ -299,3 +299,25 @@ def test_a_database_that_went_back_gets_them_again_and_keeps_what_it_has_besides
     assert again[to_come.uid].ends_at == NOON + 6 * HOUR
     assert Row.objects.get(uid=to_come.uid).created_at == NOON  # what the row knew, it still knows
     assert other.uid in again
+
+
+# -- What a plan does ---------------------------------------------------------------------------
+
+
+def test_what_a_plan_does_and_how_early_it_is_told_can_be_changed_until_it_begins(
+    clock: Clock,
+) -> None:
+    window = planned(NOON + HOUR, NOON + 2 * HOUR, notice=HOUR)
+    (window,) = reschedule(
+        window.uid, mode=Mode.READ_ONLY, keep_logins=True, usual_notice=True
+    ).windows
+    assert (window.mode, window.keep_logins, window.notice) == (Mode.READ_ONLY, True, None)
+    assert window.sequence == 1
+    assert not reschedule(window.uid, mode=Mode.READ_ONLY, usual_notice=True).changed
+    (window,) = reschedule(window.uid, notice=dt.timedelta(0), keep_logins=False).windows
+    assert (window.notice, window.keep_logins) == (dt.timedelta(0), False)
+    clock.at(NOON + HOUR)
+    with pytest.raises(InvalidSettingError) as caught:
+        reschedule(window.uid, mode=Mode.CLOSED, keep_logins=True)
+    assert set(caught.value.errors) == {"mode", "keep_logins"}
+    assert reschedule(window.uid, mode=Mode.READ_ONLY, usual_notice=True).changed

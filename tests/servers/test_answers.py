@@ -133,7 +133,7 @@ def test_a_static_file_that_does_not_exist_is_simply_not_there(http: httpx.Clien
 def test_the_state_can_be_asked_for_as_json(http: httpx.Client) -> None:
     response = http.get("/maintenance/status.json")
     assert response.status_code == 200
-    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cache-Control"] == "public, max-age=5"
     assert response.json()["mode"] == "closed"
 
 

@@ -170,10 +170,8 @@ def judge(snapshot: Snapshot, draft: Draft, window: Window | None, now: dt.datet
         if draft.repeat:
             repeating.repeated(plan, now, draft.repeat, timezone.get_current_timezone_name())
     else:
-        scheduling.moved(
-            snapshot, now, scheduling.current(snapshot, now, window.uid),
-            **_moves(draft, window),
-        )  # fmt: skip
+        window = scheduling.current(snapshot, now, window.uid)
+        scheduling.moved(now, window, **_moves(draft, window))
 
 
 def _carry_out(
@@ -197,8 +195,11 @@ def _moves(draft: Draft, window: Window) -> dict[str, Any]:
         "starts_at": None if draft.starts_at == window.starts_at else draft.starts_at,
         "ends_at": draft.ends_at,
         "until_opened": draft.ends_at is None,
+        "mode": draft.mode,
+        "keep_logins": draft.keep_logins,
         "words": draft.words,
         "notice": draft.notice,
+        "usual_notice": draft.notice is None,
     }
 
 

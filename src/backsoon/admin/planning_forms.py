@@ -207,13 +207,11 @@ class PlanForm(forms.Form):
             (OPENED, _("When I open it")),
         ]
         notice: Any = self.fields["notice"]
-        notice.choices = [*_notices(self.window), (OWN, _("Another time: hours before the start"))]
+        notice.choices = [*_notices(), (OWN, _("Another time: hours before the start"))]
         if self.window is not None:
-            # What it does to the site was promised with the plan.
-            for name in ("mode", "keep_logins", "repeat", "rule"):
-                del self.fields[name]
-        if self.begun:
-            del self.fields["starts_at"]
+            del self.fields["repeat"], self.fields["rule"]
+        if self.begun:  # what was closed was closed
+            del self.fields["starts_at"], self.fields["mode"], self.fields["keep_logins"]
 
     # -- What was typed ------------------------------------------------------------------------
 
@@ -257,8 +255,8 @@ class PlanForm(forms.Form):
         return Draft(
             starts_at=start,
             ends_at=self._end(start),
-            mode=planned.mode if planned else Mode(given["mode"]),
-            keep_logins=planned.keep_logins if planned else given["keep_logins"],
+            mode=planned.mode if self.begun and planned else Mode(given["mode"]),
+            keep_logins=planned.keep_logins if self.begun and planned else given["keep_logins"],
             notice=self._notice(),
             words={
                 code: Words(*(given[f"{text}:{code}" if code else text] for text in TEXTS))
@@ -387,6 +385,8 @@ def values_of(window: Window) -> dict[str, str]:
     """What the fields show of *window*, by field name."""
     end = window.ends_at
     values = {
+        "mode": window.mode.value,
+        "keep_logins": "on" if window.keep_logins else "",
         "starts_at": as_local(window.starts_at.isoformat()),
         "ends": OPENED if end is None else AT,
         "ends_at": as_local(end.isoformat()) if end is not None else "",
@@ -427,10 +427,9 @@ def _key(span: dt.timedelta) -> str:
     return str(int(span.total_seconds()))
 
 
-def _notices(window: Window | None) -> Iterator[tuple[str, str]]:
-    if window is None or window.notice is None:
-        usual = dt.timedelta(seconds=conf.current().notice)
-        yield "", _("As in the settings (%(notice)s)") % {"notice": notice_words(usual)}
+def _notices() -> Iterator[tuple[str, str]]:
+    usual = dt.timedelta(seconds=conf.current().notice)
+    yield "", _("As in the settings (%(notice)s)") % {"notice": notice_words(usual)}
     for each in NOTICES:
         yield _key(each), notice_words(each)
 

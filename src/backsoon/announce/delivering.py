@@ -96,7 +96,7 @@ def run(
             # In turns, so that a webhook does not wait for ten thousand mails.
             rounds = [_batch(channel, task, clock) for channel in BATCHES]
             busy = any(rounds)
-        _tidy(clock())
+        tidy(clock())
         _look_ahead(report)
     return report
 
@@ -253,17 +253,20 @@ def _check_off(claim: Claim, row: Delivery, now: dt.datetime) -> None:
 # -- Afterwards --------------------------------------------------------------------------------
 
 
-def _tidy(now: dt.datetime) -> None:
-    """Forget who was told long ago. The announcement stays, so that nobody is told again."""
+def tidy(now: dt.datetime) -> None:
+    """Forget who was told long ago. The announcement stays, so that nobody is told again.
+
+    Raises as :func:`run`.
+    """
     rows = Delivery.objects.using(store.alias())
     old = rows.filter(announcement__at__lt=now - KEPT)
     visitors = rows.filter(
         source=Delivery.Source.VISITORS, announcement__at__lt=now - VISITORS_KEPT
     ).exclude(state=Delivery.State.SENT)
-    for found in (old, visitors):
-        keys = list(found.order_by().values_list("pk", flat=True)[:500])
-        if keys:
-            rows.filter(pk__in=keys).delete()
+    with store.translated_errors():
+        for found in (old, visitors):
+            while keys := list(found.order_by().values_list("pk", flat=True)[:500]):
+                rows.filter(pk__in=keys).delete()
 
 
 def _look_ahead(report: Report) -> None:

@@ -27,6 +27,9 @@ LOOK_SECONDS = 30.0
 ROUND_SECONDS = 20.0
 """How long a round in a process of the site may go on; the next one takes it from there."""
 
+TIDY_SECONDS = 3600.0
+"""How often it is seen to that nobody is known for longer than said, also where all is quiet."""
+
 WATCHER = "backsoon-watcher"
 """What the watcher's thread is called."""
 
@@ -36,6 +39,7 @@ class Courier:
 
     def __init__(self) -> None:
         self._look_at = 0.0
+        self._tidy_at = 0.0
         self._mark: Any = None
         self._thread: threading.Thread | None = None
 
@@ -72,6 +76,9 @@ class Courier:
         return True
 
     def _round(self) -> None:
+        if time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + TIDY_SECONDS
+            delivering.tidy(store.utc_now())
         call = conf.current().deliver
         if callable(call):
             if delivering.is_due(store.utc_now()):

@@ -6,13 +6,16 @@ be sent at all, no message is blamed for it.
 
 from __future__ import annotations
 
+import email.policy
 import hashlib
 import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from email.headerregistry import HeaderRegistry, UnstructuredHeader
 from email.utils import formatdate, parseaddr
 from typing import Any
 
+import django
 from django.conf import settings as django_settings
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
@@ -35,7 +38,10 @@ TIMEOUT_SECONDS = 20
 def open_connection() -> Iterator[Any]:
     """A connection of the project's mail backend. Raises :class:`ChannelDownError`."""
     mailers: Any = getattr(mail, "mailers", None)  # Django 6.1
-    connection: Any = mail.get_connection() if mailers is None else mailers.default
+    try:
+        connection: Any = mail.get_connection() if mailers is None else mailers.default
+    except Exception as error:  # settings that contradict each other, for one
+        raise ChannelDownError(_said(error)) from error
     if getattr(connection, "timeout", 0) is None:
         connection.timeout = TIMEOUT_SECONDS  # Django's own default is to wait for ever
     _open(connection)
@@ -143,11 +149,33 @@ def _coded(code: Any, text: Any) -> str:
 # -- Messages ----------------------------------------------------------------------------------
 
 
+class _InOnePiece(UnstructuredHeader):
+    """A header that is an address. Folding it would encode it, and then it is none."""
+
+    name: str
+
+    def fold(self, *, policy: email.policy.Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_headers = HeaderRegistry()
+_headers.map_to_type("list-unsubscribe", _InOnePiece)  # type: ignore[arg-type]
+
+
+class _Mail(EmailMultiAlternatives):
+    def message(self, **kwargs: Any) -> Any:
+        if django.VERSION >= (6, 0):  # which writes headers by the newer rules of Python
+            policy: Any = kwargs.get("policy", email.policy.default)
+            if isinstance(policy, email.policy.EmailPolicy):
+                kwargs["policy"] = policy.clone(header_factory=_headers)
+        return super().message(**kwargs)
+
+
 def compose(
     letter: letters.Letter, address: str, headers: dict[str, str] | None = None
 ) -> EmailMultiAlternatives:
     """*letter* as a mail to *address*."""
-    message = EmailMultiAlternatives(
+    message = _Mail(
         subject=letter.subject,
         body=letter.text,
         from_email=sender(),

@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 import itertools
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any
@@ -180,6 +181,8 @@ def _write(
         ]
         with transaction.atomic(using=store.alias()):
             _hold(announcement)
+            if source == Source.AUDIENCE:
+                rows = _without_told_visitors(announcement, rows)
             made += _new(announcement, channel, rows)
             Delivery.objects.using(store.alias()).bulk_create(rows, ignore_conflicts=True)
             if source == Source.VISITORS:
@@ -191,6 +194,16 @@ def _hold(announcement: Announcement) -> None:
     """Go on being the one who is at it; also takes the write lock before anything is read."""
     rows = Announcement.objects.using(store.alias()).filter(pk=announcement.pk)
     rows.update(claimed_until=store.utc_now() + BUSY)
+
+
+def _without_told_visitors(announcement: Announcement, rows: list[Delivery]) -> list[Delivery]:
+    """*rows* without those of visitors who were told already, and whose address is not kept."""
+    names = {claims.nameless(row): row for row in rows}
+    known = Delivery.objects.using(store.alias()).filter(
+        announcement=announcement, source=Source.VISITORS, address__in=list(names)
+    )
+    told = set(known.values_list("address", flat=True))
+    return [row for name, row in names.items() if name not in told]
 
 
 def _new(announcement: Announcement, channel: str, rows: list[Delivery]) -> int:
@@ -236,6 +249,7 @@ def unsubscribed(addresses: Iterable[str]) -> set[str]:
 def label_of(url: str) -> str:
     """What a webhook or chat service is called in the table: its address may hold secrets."""
     scheme, _colons, rest = url.partition("://")
-    host = rest.partition("/")[0].rpartition("@")[2] if scheme in ("http", "https") else "…"
+    place = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    host = place.rpartition("@")[2] if scheme in ("http", "https") else "…"
     digest = hashlib.sha256(url.encode()).hexdigest()[:12]
     return f"{scheme}://{host} #{digest}"[-ADDRESS_LENGTH:]

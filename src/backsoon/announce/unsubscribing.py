@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_not_required
 from django.core import signing
 from django.db import IntegrityError, transaction
+from django.db.transaction import non_atomic_requests
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.cache import never_cache
@@ -15,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from backsoon import conf, store
+from backsoon.exceptions import StoreUnavailableError
 from backsoon.models import Unsubscribed
 
 from . import letters
@@ -22,8 +26,13 @@ from . import letters
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
+logger = logging.getLogger("backsoon")
+
 SALT = "backsoon.unsubscribe"
 NAME = "backsoon:unsubscribe"
+
+RETRY_SECONDS = 60
+"""When to try again where it could not be written down."""
 
 SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; "
@@ -78,27 +87,35 @@ def come_back(address: str) -> None:
 @csrf_exempt
 @login_not_required
 @never_cache
+@non_atomic_requests  # with ATOMIC_REQUESTS a database that is away would be an error of the view
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest) -> HttpResponse:
     """Ask (GET), and do it (POST): one POST without anything else is enough."""
     address = address_in(request.GET.get("who", ""))
     done = ""
+    status = HTTPStatus.OK if address is not None else HTTPStatus.NOT_FOUND
+    again = request.method == "POST" and "again" in request.POST
     if address is not None and request.method == "POST":
-        if "again" in request.POST:
-            come_back(address)
-            done = "back"
-        else:
-            leave(address)
-            done = "left"
+        try:
+            (come_back if again else leave)(address)
+            done = "back" if again else "left"
+        except StoreUnavailableError as error:
+            # Not the error's own words: an address may stand there.
+            cause = type(error.__cause__ or error).__name__
+            logger.warning("Backsoon: who gets mail could not be written down (%s).", cause)
+            done, status = "unable", HTTPStatus.SERVICE_UNAVAILABLE
     context: dict[str, Any] = {
         "address": address,
         "done": done,
+        "again": again,
         "site": letters.site_name(),
         "site_url": conf.current().site_url or "/",
     }
-    status = 200 if address is not None else 404
     response = render(request, "backsoon/unsubscribe.html", context, status=status)
     response["Content-Security-Policy"] = SECURITY_POLICY
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex"
+    if done == "unable":
+        response["Retry-After"] = str(RETRY_SECONDS)
+        response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -118,8 +118,7 @@ def post(hook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
     sent = dict(headers)
     if parts.username is not None:
         sent["Authorization"] = _basic(parts.username, parts.password or "")
-    over = threading.Event()
-    timer = threading.Timer(LONGEST_SECONDS, _hang_up, (connection, over))
+    timer = threading.Timer(LONGEST_SECONDS, connection.hang_up)
     timer.daemon = True
     timer.start()
     try:
@@ -127,7 +126,7 @@ def post(hook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
         answer = connection.getresponse()
         status = answer.status
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if over.is_set():
+        if connection.is_over:
             raise NotSentError(f"It took longer than {LONGEST_SECONDS:g} seconds.") from error
         raise NotSentError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
     finally:
@@ -147,20 +146,44 @@ def _judge(status: int, answer: http.client.HTTPResponse) -> None:
     raise NotSentError(f"It answered {status} {answer.reason}".strip(), permanent=status == GONE)
 
 
-def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+class _Plain(http.client.HTTPConnection):
+    """Can be hung up on by another thread, whatever it is at."""
+
+    is_over = False
+    _held: socket.socket | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        # The same connection once more: until TLS is agreed on, `sock` is an empty shell.
+        self._held = self.sock.dup()
+        if self.is_over:
+            raise TimeoutError
+
+    def hang_up(self) -> None:
+        self.is_over = True
+        held = self._held
+        if held is not None:
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        super().close()
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
+
+
+class _Encrypted(http.client.HTTPSConnection, _Plain):
+    pass
+
+
+def _connection(scheme: str, host: str, port: int | None) -> _Plain:
+    # Without a port, http.client would look for one in the host, and find one in 2001:db8::5.
     if scheme == "https":
         context = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
-    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+        return _Encrypted(host, port or 443, timeout=TIMEOUT_SECONDS, context=context)
+    return _Plain(host, port or 80, timeout=TIMEOUT_SECONDS)
 
 
 def _basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-
-
-def _hang_up(connection: http.client.HTTPConnection, over: threading.Event) -> None:
-    over.set()
-    held = connection.sock
-    if held is not None:
-        with contextlib.suppress(OSError):
-            held.shutdown(socket.SHUT_RDWR)

@@ -35,48 +35,49 @@ FAULT = 500
 """From this status on an answer says that the server has failed (RFC 9110, 15.6)."""
 
 
-def answered(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Count that an open site has answered *request*."""
-    count(request)
+Counting = Callable[["HttpRequest", "HttpResponseBase"], None]
+
+
+def _answered_first(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Find out what there is to look at in this project, and count the first answer."""
+    global answered
+    try:
+        answered = _counting()
+    except Exception:
+        # A URL configuration that cannot be imported, for one. It fails elsewhere, and is told.
+        logger.exception("Backsoon: what requests to leave out is not known, so none are counted.")
+        answered = _count_answers_alone
+    answered(request, response)
+
+
+answered: Counting = _answered_first
+"""Count that an open site has answered a request, and the request itself if it is traffic.
+
+Look it up at each call: it becomes another one. All of it is one function, for there is nothing in
+it that costs as much as calling the next one.
+"""
+
+
+def _count_answers_alone(_request: HttpRequest, response: HttpResponseBase) -> None:
     tallies.answered()
     if response.status_code >= FAULT:
         tallies.failed()
 
 
-def unnoticed(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Count nothing: a visitor of our own was answered."""
-
-
-def _count_first(request: HttpRequest) -> None:
-    """Find out what there is to look at in this project, and count the first request."""
-    global count
-    try:
-        count = _counting()
-    except Exception:
-        # A URL configuration that cannot be imported, for one. It fails elsewhere, and is told.
-        logger.exception("Backsoon: what requests to leave out is not known, so none are counted.")
-        count = _count_nothing
-    count(request)
-
-
-count: Callable[[HttpRequest], None] = _count_first
-"""Count *request*, which was let by an open site and has been answered, if it is traffic."""
-
-
-def _count_nothing(_request: HttpRequest) -> None:
-    pass
-
-
-def _counting() -> Callable[[HttpRequest], None]:
+def _counting() -> Counting:
     settings = conf.current()
     if not settings.count_traffic:
-        return _count_nothing
+        return _count_answers_alone
     beginnings = _beginnings()
     has_networks, has_views = bool(settings.exempt_networks), has_open_views()
     looks_further = has_networks or has_views
-    cookie = COOKIE
+    cookie, fault = COOKIE, FAULT
+    count_answer, count_failure, count_request = tallies.answered, tallies.failed, arrive
 
-    def counted(request: HttpRequest) -> None:
+    def counted(request: HttpRequest, response: HttpResponseBase) -> None:
+        count_answer()
+        if response.status_code >= fault:
+            count_failure()
         path = request.path_info
         if path.startswith(beginnings) and exemption(request.method or "GET", path):
             return
@@ -88,7 +89,7 @@ def _counting() -> Callable[[HttpRequest], None]:
             or (has_networks and is_from_exempt_network(request))
         ):
             return
-        arrive()
+        count_request()
 
     return counted
 
@@ -107,8 +108,8 @@ def _was_open_view(request: HttpRequest) -> bool:
 
 
 def _forget(**kwargs: Any) -> None:
-    global count
-    count = _count_first
+    global answered
+    answered = _answered_first
 
 
 setting_changed.connect(_forget, dispatch_uid="backsoon.counting")

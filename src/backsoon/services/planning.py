@@ -75,23 +75,27 @@ def reschedule(
     starts_at: dt.datetime | None = None,
     ends_at: dt.datetime | None = None,
     until_opened: bool = False,
+    mode: Mode | None = None,
+    keep_logins: bool | None = None,
     words: Mapping[str, Words] | None = None,
     notice: dt.timedelta | None = None,
+    usual_notice: bool = False,
     reason: str = "",
     origin: Origin = CODE,
     expected: Mark | None = None,
 ) -> Outcome:
-    """Change the times or words of the planned closure *uid*, also while it goes on.
+    """Change the planned closure *uid*, its times and words also while it goes on.
 
     What is not given stays. A start that has come begins it at once; *until_opened* takes its end
-    away. Raises as :func:`schedule`, and :class:`NoSuchWindowError` when it is over.
+    away, and *usual_notice* a notice time of its own. Raises as :func:`schedule`, and
+    :class:`NoSuchWindowError` when it is over.
     """
 
     def plan(before: Snapshot, now: dt.datetime) -> Plan:
-        window = current(before, now, uid)
         return moved(
-            before, now, window, starts_at=starts_at, ends_at=ends_at, until_opened=until_opened,
-            words=words, notice=notice,
+            now, current(before, now, uid), starts_at=starts_at, ends_at=ends_at,
+            until_opened=until_opened, mode=mode, keep_logins=keep_logins, words=words,
+            notice=notice, usual_notice=usual_notice,
         )  # fmt: skip
 
     return attempt(plan, origin, reason, expected)

@@ -29,6 +29,8 @@ FIELDS = {
     "ends_at": "END",
     "title": "--title",
     "message": "--message",
+    "mode": "--read-only, --closed",
+    "keep_logins": "--keep-logins, --end-logins",
     "notice": "--notice",
     "repeat": "--repeat",
     "zone": "--zone",
@@ -63,7 +65,7 @@ def add_words(parser: ArgumentParser) -> None:
     )
 
 
-def add_notice(parser: ArgumentParser) -> None:
+def add_notice(parser: argparse._ActionsContainer) -> None:
     """Declare how early visitors are told."""
     parser.add_argument(
         "--notice",

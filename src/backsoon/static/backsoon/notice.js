@@ -213,7 +213,8 @@
       part("banners").replaceChildren();
       if (wasOpen) speak(words.cancelled);
     }
-    words.key = key;
+    // What hangs there now: a process that had not heard yet has sent what hung there before.
+    words.key = items().map((item) => item.dataset.key).join(".");
   };
 
   const ask = async () => {
