@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,15 @@ SERVED = {"browser": {"browser"}, "servers": {"servers", "faults"}}
 """Where the tests of a marker lie. `make test` collects these directories and no others for them:
 collecting them all takes longer than many of them.
 """
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start be interrupted.
+
+    A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
