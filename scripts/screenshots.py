@@ -2,8 +2,9 @@
 
     python scripts/screenshots.py http://127.0.0.1:8000/
 
-Logs in as ``admin`` (password: ``DEMO_PASSWORD``, or the demo's default), closes the site, takes
-the pictures, and opens the site again. A site that is closed already is left alone.
+Logs in as ``admin`` (password: ``DEMO_PASSWORD``, or the demo's default), plans a closure, cancels
+it, closes the site, takes the pictures, and opens the site again. A site that is closed already is
+left alone, and so is one with a closure to come.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import sync_playwright
 
@@ -30,6 +32,7 @@ DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 WINDOW: ViewportSize = {"width": 960, "height": 640}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 CLOSED_FOR = dt.timedelta(minutes=41)
+PLANNED_IN = dt.timedelta(minutes=45)
 
 
 def main() -> int:
@@ -64,7 +67,13 @@ def take_pictures(browser: Browser, url: str) -> None:
     operator = new_context(browser, url)
     if operator.request.get("/maintenance/status.json").json()["mode"] != "open":
         sys.exit("The site is not open. Open it first, so that nobody's closure ends by accident.")
+    if operator.request.get("/maintenance/status.json").json()["next"]:
+        sys.exit("A closure is planned. Cancel it first, so that the pictures show one alone.")
     admin = log_in(operator)
+    with planned(operator):
+        admin.goto("/services/")
+        admin.locator("[data-backsoon-banners] > *").first.wait_for()
+        take(admin, "site-notice", height=400)
     admin.goto("/admin/")
     take(admin, "admin-online", clip_to=".backsoon-card")
     with closed(operator):
@@ -109,6 +118,28 @@ def closed(context: BrowserContext) -> Iterator[None]:
         yield
     finally:
         switch(context, enabled="false", reason="The pictures are taken")
+
+
+@contextmanager
+def planned(context: BrowserContext) -> Iterator[None]:
+    """A closure to come, of an hour, for the length of the block."""
+    page = context.new_page()
+    page.goto("/admin/settings/calendar/plan/")
+    start = dt.datetime.now(ZoneInfo("Europe/Paris")) + PLANNED_IN
+    page.locator("[name=starts_at]").fill(f"{start:%Y-%m-%dT%H:%M}")
+    page.get_by_label("1 hour", exact=True).check()
+    page.locator("[name=title]").fill("Moving to faster machines")
+    page.get_by_role("button", name="Check").click()
+    page.get_by_role("button", name="Plan it").first.click()
+    cancel = page.locator("[data-condition=planned] a", has_text="Cancel").first
+    address = cancel.get_attribute("href")
+    assert address is not None
+    try:
+        yield
+    finally:
+        page.goto(address)
+        page.get_by_role("button", name="Cancel this closure").click()
+        page.close()
 
 
 def switch(context: BrowserContext, **fields: str) -> None:

@@ -177,7 +177,10 @@ def _rows(report: dict[str, Any]) -> Iterator[Row]:
         _("%(pages)d of browsers, %(programs)d of programs, %(logins)d logins") % refused,
     )
     states = dict(Delivery.State.choices)
-    counts = (f"{count} {states.get(state, state)}" for state, count in report["messages"].items())
+    # In this order no word has to agree with the number.
+    counts = (
+        f"{states.get(state, state)} ({count})" for state, count in report["messages"].items()
+    )
     yield Row(_("Messages"), " · ".join(counts))
 
 
