@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings as django_settings
 from django.db import Error as DatabaseError
@@ -24,6 +24,8 @@ from .models import Announcement, Maintenance, Series, SystemSetting, Tally, Win
 from .snapshots import Entry, Mark, Snapshot, snapshot_of
 
 logger = logging.getLogger("backsoon")
+
+_Row = TypeVar("_Row", Window, Series)
 
 _UNKNOWN_TO_SQL = (OperationalError, ProgrammingError)
 """What databases call it that a table or a column is not there."""
@@ -204,16 +206,15 @@ def save_entry(definition: Definition, entry: Entry, user_id: Any) -> None:
 
 def save_window(uid: str, **values: Any) -> Window:
     """Write *values* of one window, making its row when there is none of this *uid*."""
-    row = Window.objects.using(alias()).filter(uid=uid).first() or Window(uid=uid)
-    for name, value in values.items():
-        setattr(row, name, value)
-    row.save(using=alias())
-    return row
+    return _saved(Window.objects.using(alias()).filter(uid=uid).first() or Window(uid=uid), values)
 
 
 def save_series(uid: str, **values: Any) -> Series:
     """Write *values* of one series, making its row when there is none of this *uid*."""
-    row = Series.objects.using(alias()).filter(uid=uid).first() or Series(uid=uid)
+    return _saved(Series.objects.using(alias()).filter(uid=uid).first() or Series(uid=uid), values)
+
+
+def _saved(row: _Row, values: Mapping[str, Any]) -> _Row:
     for name, value in values.items():
         setattr(row, name, value)
     row.save(using=alias())

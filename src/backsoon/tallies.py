@@ -6,16 +6,19 @@ Counting is all that happens on the request path; the watcher's thread takes the
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
-answered = itertools.count().__next__
-"""Count a request that an open site has answered. One step for every Python."""
+from . import counters
 
-failed = itertools.count().__next__
+_answered, _failed = counters.Counter(), counters.Counter()
+
+answered = _answered.count
+"""Count a request that an open site has answered."""
+
+failed = _failed.count
 """Count one of them that ended with an error of the server."""
 
 
@@ -30,31 +33,19 @@ class Refused(StrEnum):
     """Somebody with the right password who is no administrator."""
 
 
-class _Reader:
-    """Reads a counter, which cannot be read but only be made to count."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._next = 0
-
-    def read(self, number: int) -> int:
-        """The total, given what the counter has just said."""
-        self.total += number - self._next
-        self._next = number + 1
-        return self.total
-
-
-_answered, _failed = _Reader(), _Reader()
+_totals = (0, 0)
 _refused: Counter[tuple[dt.datetime, Refused]] = Counter()
 _lock = threading.Lock()
 
 
 def totals() -> tuple[int, int]:
     """How many requests were answered and have failed in this process."""
+    global _totals
     with _lock:
         # In this order: whoever fails was counted before.
-        failures = _failed.read(failed())
-        return _answered.read(answered()), failures
+        failures = _totals[1] + _failed.take()
+        _totals = (_totals[0] + _answered.take(), failures)
+        return _totals
 
 
 def refuse(since: dt.datetime | None, who: Refused) -> None:
@@ -81,8 +72,8 @@ def give_back(taken: Mapping[tuple[dt.datetime, Refused], int]) -> None:
 
 def clear() -> None:
     """Begin anew: in a child that was forked, what the parent counted the parent stores."""
-    global _lock
+    global _lock, _totals
     _lock = threading.Lock()
     _refused.clear()
     totals()
-    _answered.total = _failed.total = 0
+    _totals = (0, 0)

@@ -12,7 +12,6 @@ ran in a minute, it is one, and a minute in which the site was closed or nobody 
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import logging
 import random
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from django.db.models import F, Q
 from . import conf, store
 from .clock import since_boot
 from .core.traffic import Observation, Slot, Week, fold, next_time, quietest
+from .counters import Counter
 from .exceptions import StoreUnavailableError
 from .models import Traffic
 
@@ -46,21 +46,13 @@ _HOUR = dt.timedelta(hours=1)
 _MINUTE = dt.timedelta(minutes=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-arrive = itertools.count().__next__
-"""Count a request. One step for every Python, with and without a global lock (since 3.14)."""
+_arrivals = Counter()
 
-_next_number = 0
+arrive = _arrivals.count
+"""Count a request."""
 
-
-def take() -> int:
-    """How many requests were counted since this was asked last; for one thread only.
-
-    The counter cannot be read, only be made to count; that is taken off again.
-    """
-    global _next_number
-    number = arrive()
-    fresh, _next_number = number - _next_number, number + 1
-    return fresh
+take = _arrivals.take
+"""How many requests were counted since this was asked last; for one thread only."""
 
 
 @dataclass(slots=True)
