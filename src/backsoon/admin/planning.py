@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -27,11 +26,8 @@ from backsoon.exceptions import (
     StoreUnavailableError,
 )
 from backsoon.http import pages as visitors_pages
-from backsoon.models import Change
-from backsoon.models import Window as WindowRow
 
 from . import outlook, times
-from .calendar import Condition, closure_of
 from .fields import as_local, in_utc
 from .pages import (
     IN_CONFLICT,
@@ -41,6 +37,15 @@ from .pages import (
     render,
     require_change,
     stand_aside,
+)
+from .planned import (
+    changed_by_others,
+    find,
+    last_actor,
+    month_of,
+    parent,
+    too_late,
+    unavailable,
 )
 from .planning_forms import AT, PlanForm
 from .status import EXTENSIONS
@@ -63,8 +68,6 @@ NIGHT = (dt.time(2), dt.timedelta(hours=2))
 
 LONGEST_SLOT = dt.timedelta(days=1)
 """For closures longer than this no quieter time of the week is looked for."""
-
-LARGEST_NUMBER = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,9 @@ def planned_page(request: HttpRequest, number: int) -> HttpResponseBase:
     try:
         window = find(number)
     except NoSuchWindowError:
-        return _too_late(request, number)
+        return too_late(request, number)
     except StoreUnavailableError:
-        return _unavailable(request)
+        return unavailable(request)
     begun = window.starts_at <= store.utc_now()
     if request.method != "POST":
         form = PlanForm(window=window, begun=begun, initial=_times_of(request.GET))
@@ -117,8 +120,8 @@ def _answer(request: HttpRequest, form: PlanForm, window: Window | None) -> Http
     """Check, or carry out what was checked."""
     is_valid = form.is_valid()
     if window is not None and request.POST.get("sequence") != str(window.sequence):
-        form.meet(_last_actor(window))
-        return _page(request, form, window, Answer(remark=_changed_by_others(), code=IN_CONFLICT))
+        form.meet(last_actor(window))
+        return _page(request, form, window, Answer(remark=changed_by_others(), code=IN_CONFLICT))
     if not is_valid:
         return _page(request, form, window)
     try:
@@ -144,7 +147,7 @@ def _check(
         except ConflictError:
             return _check(request, form, window, again=True)
         messages.success(request, _done(outcome, window))
-        return HttpResponseRedirect(_month_of(draft.starts_at))
+        return HttpResponseRedirect(month_of(draft.starts_at))
     seen = bool(request.POST.get("checked"))
     answer = Answer(
         sentences=[
@@ -213,180 +216,6 @@ def _done(outcome: Outcome, window: Window | None) -> str:
     return _("The closure is planned.")
 
 
-# -- One press ---------------------------------------------------------------------------------
-
-
-@require_http_methods(["POST"])
-def extend_planned(request: HttpRequest, number: int) -> HttpResponseBase:
-    """Let a planned closure last so many ``minutes`` longer."""
-    require_change(request)
-    minutes = request.POST.get("minutes", "")
-    if minutes not in map(str, EXTENSIONS):
-        return HttpResponse(_("There is no such length."), status=400)
-    try:
-        window = find(number)
-        if window.ends_at is None:
-            messages.warning(request, _("It has no end that could be moved."))
-        elif request.POST.get("sequence") != str(window.sequence):
-            messages.warning(request, _changed_by_others())
-        else:
-            end = window.ends_at + dt.timedelta(minutes=int(minutes))
-            stand_aside(request)
-            services.reschedule(
-                window.uid, ends_at=end, origin=by_web(request), expected=store.load().mark
-            )
-            text = _("The closure #%(number)d now ends at %(time)s.")
-            messages.success(request, text % {"number": number, "time": times.full(end)})
-    except NoSuchWindowError:
-        return _too_late(request, number)
-    except InvalidSettingError as error:
-        messages.error(request, " ".join(s for texts in error.errors.values() for s in texts))
-    except ConflictError:
-        messages.warning(request, _changed_by_others())
-    except StoreUnavailableError:
-        messages.error(request, _("The database did not answer. Nothing was changed."))
-    return HttpResponseRedirect(_back(request))
-
-
-VERBS = ("begin", "end", "cancel", "end-series")
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """Something to be done with one closure after a question."""
-
-    name: str
-    title: str
-    lines: list[str]
-    button: str
-    done: str
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-def verb_page(request: HttpRequest, number: int, verb: str) -> HttpResponseBase:
-    """Ask before a closure is begun, ended or cancelled, and do it."""
-    require_change(request)
-    if verb not in VERBS:
-        raise Http404
-    try:
-        window = find(number)
-        asked = _verb(verb, window, store.utc_now())
-    except NoSuchWindowError:
-        return _too_late(request, number)
-    except StoreUnavailableError:
-        return _unavailable(request)
-    if asked is None:
-        # What was to be begun has begun, or the like: the form says what can be done now.
-        return HttpResponseRedirect(reverse("backsoon_admin:planned", args=[number]))
-    remark, code = "", 200
-    if request.method == "POST":
-        if request.POST.get("sequence") == str(window.sequence):
-            remark, code = _do(request, asked, window)
-            if not remark:
-                return HttpResponseRedirect(reverse("backsoon_admin:calendar"))
-        else:
-            remark, code = _changed_by_others(), IN_CONFLICT
-    context = {
-        "title": asked.title,
-        "parent": _parent(),
-        "verb": asked,
-        "window": closure_of(_row(number), store.utc_now()),
-        "sequence": window.sequence,
-        "remark": remark,
-    }
-    return render(request, "backsoon/admin/plan_verb.html", context, code)
-
-
-def _do(request: HttpRequest, verb: Verb, window: Window) -> tuple[str, int]:
-    """Do it; a sentence and a status where it was not done."""
-    reason = request.POST.get("reason", "")
-    try:
-        mark = store.load().mark
-        stand_aside(request)
-        if verb.name == "begin":
-            outcome = services.reschedule(
-                window.uid, starts_at=store.utc_now(), reason=reason, origin=by_web(request),
-                expected=mark,
-            )  # fmt: skip
-        elif verb.name == "end-series":
-            outcome = services.end_series(
-                window.series, reason=reason, origin=by_web(request), expected=mark
-            )
-        else:
-            outcome = services.cancel(
-                window.uid, reason=reason, origin=by_web(request), expected=mark
-            )
-    except ConflictError:
-        return _changed_by_others(), IN_CONFLICT
-    except InvalidSettingError as error:
-        return " ".join(s for texts in error.errors.values() for s in texts), 200
-    except StoreUnavailableError:
-        return _("The database did not answer. Nothing was changed."), NOT_STORED
-    messages.success(request, verb.done)
-    if verb.name == "end" and not outcome.state.is_open:
-        messages.warning(
-            request, _("The site is still closed: by hand, or by another planned closure.")
-        )
-    return "", 200
-
-
-def _verb(name: str, window: Window, now: dt.datetime) -> Verb | None:
-    """What *name* stands for; ``None`` where it makes no sense any more."""
-    begun = window.starts_at <= now
-    values = {"number": window.number}
-    if name == "cancel" and not begun:
-        return Verb(
-            name,
-            _("Cancel the closure #%(number)d?") % values,
-            [
-                _("The site stays open at that time."),
-                _("Visitors who were told of it are told no more."),
-                _("The calendar keeps it as cancelled."),
-            ],
-            _("Cancel this closure"),
-            _("The closure #%(number)d was cancelled.") % values,
-        )
-    if name == "end" and begun:
-        return Verb(
-            name,
-            _("End the closure #%(number)d now?") % values,
-            [
-                _("Visitors can use the site again at once."),
-                _("Users who were logged out can log in again."),
-                _("The calendar keeps when it really ended."),
-            ],
-            _("End now"),
-            _("The closure #%(number)d has ended.") % values,
-        )
-    if name == "end-series" and window.series:
-        return Verb(
-            name,
-            _("Cancel all further closures of this series?"),
-            [
-                _("All closures to come of the series are cancelled, this one included.")
-                if not begun
-                else _("All closures to come of the series are cancelled."),
-                _("No further ones are planned."),
-                _("One that goes on goes on."),
-            ],
-            _("Cancel all further ones"),
-            _("The further closures of the series were cancelled."),
-        )
-    if name == "begin" and not begun:
-        return Verb(
-            name,
-            _("Begin the closure #%(number)d now?") % values,
-            [
-                _("Visitors will see the maintenance page at once."),
-                _("Its end stays as it was planned."),
-                _("Administrators keep working."),
-            ],
-            _("Begin now"),
-            _("The closure #%(number)d has begun.") % values,
-        )
-    return None
-
-
 # -- Preview -----------------------------------------------------------------------------------
 
 
@@ -413,72 +242,6 @@ def plan_preview(request: HttpRequest) -> HttpResponse:
         pass
     text = _("There is nothing to show yet: enter a start and an end first.")
     return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
-
-
-# -- Finding -----------------------------------------------------------------------------------
-
-
-def find(number: int) -> Window:
-    """The planned closure of this *number*, if it is to come or goes on.
-
-    Raises :class:`NoSuchWindowError` and :class:`StoreUnavailableError`.
-    """
-    snapshot, now = store.load(), store.utc_now()
-    for window in snapshot.windows:
-        if window.number == number:
-            return scheduling.current(snapshot, now, window.uid)
-    raise NoSuchWindowError({"window": [_("There is no such planned closure any more.")]})
-
-
-def _row(number: int) -> WindowRow:
-    row = store.find_window(number) if number < LARGEST_NUMBER else None
-    if row is None:
-        raise Http404
-    return row
-
-
-def _too_late(request: HttpRequest, number: int) -> HttpResponseBase:
-    """To where it can still be seen."""
-    row = _row(number)
-    values = {"number": number}
-    if closure_of(row, store.utc_now()).condition is Condition.CANCELLED:
-        messages.warning(request, _("The closure #%(number)d was cancelled.") % values)
-    else:
-        messages.warning(request, _("The closure #%(number)d is over.") % values)
-    return HttpResponseRedirect(_month_of(row.starts_at))
-
-
-def _unavailable(request: HttpRequest) -> HttpResponseBase:
-    messages.error(request, _("The database did not answer. Nothing was changed."))
-    return HttpResponseRedirect(reverse("backsoon_admin:calendar"))
-
-
-def _last_actor(window: Window) -> str:
-    """Who changed the plan of *window* last, as far as the latest entries of the history tell."""
-    with store.translated_errors():
-        for change in Change.objects.using(store.alias())[:50]:
-            after = change.after if isinstance(change.after, dict) else {}
-            if after.get("window") == f"#{window.number}":
-                return change.actor_name
-    return ""
-
-
-def _changed_by_others() -> str:
-    return _("Somebody else has changed this closure in the meantime. Nothing was done.")
-
-
-def _month_of(moment: dt.datetime) -> str:
-    return f"{reverse('backsoon_admin:calendar')}?month={timezone.localtime(moment):%Y-%m}"
-
-
-def _back(request: HttpRequest) -> str:
-    if request.POST.get("from") == "card":
-        return reverse("admin:index")
-    return reverse("backsoon_admin:calendar")
-
-
-def _parent() -> dict[str, str]:
-    return {"url": reverse("backsoon_admin:calendar"), "label": _("Planned closures")}
 
 
 # -- Filling in --------------------------------------------------------------------------------
@@ -568,7 +331,7 @@ def _page(
         "title": _("Plan a closure")
         if window is None
         else _("Change the closure #%(number)d") % {"number": window.number},
-        "parent": _parent(),
+        "parent": parent(),
         "form": form,
         "lines": form.lines(),
         "texts": form.texts(),

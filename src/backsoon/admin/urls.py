@@ -14,7 +14,8 @@ from django.urls import path
 from .calendar import calendar_page
 from .letters import letters_page
 from .pages import confirm_page, settings_page
-from .planning import extend_planned, plan_page, plan_preview, planned_page, verb_page
+from .planned_verbs import extend_planned, verb_page
+from .planning import plan_page, plan_preview, planned_page
 from .preview import preview
 from .progress import extend, progress_data, progress_page
 from .report import report_json, report_page
