@@ -1,4 +1,4 @@
-"""The pages on which a closure is planned, changed, begun, ended and taken back.
+"""The pages on which a closure is planned and changed; what else can be done: `planned_verbs`.
 
 Nothing is stored before its reader has seen what will come of it: the first sending is answered
 with sentences, and the second one counts only if nothing has changed in between.
