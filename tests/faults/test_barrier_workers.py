@@ -60,9 +60,15 @@ def test_the_sessions_of_a_worker_that_stands_still_can_be_ended_and_with_them_w
         done = manage(site.server.env, "maintenance", "on", "--wait", "--fence")
         assert str(request.pid) in done.stdout + done.stderr
     assert request.status.result(PATIENCE) == 500  # the command took its time, too
-    # It lives, so it begins anew, and has to be heard again.
-    assert site.operator.ask("close", wait=LONG)["verdict"] == "quiet"
-    assert request.pid in {worker["pid"] for worker in site.registered()}
+    # It lives, so it begins anew as soon as it finds its row ended, and has to be heard again.
+    until(
+        lambda: request.pid in {worker["pid"] for worker in site.registered()} or None,
+        PATIENCE,
+        "the worker that was stopped registers again",
+    )
+    told = site.operator.ask("close", wait=LONG)
+    assert told["verdict"] == "quiet"
+    assert request.pid in pids(told, "quiet")
     assert "undone" not in site.notes()
     site.must_stay_quiet()
 
