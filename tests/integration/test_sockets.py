@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from http.cookies import SimpleCookie
 from typing import Any
@@ -250,6 +251,22 @@ def test_what_a_cancelled_application_still_does_in_a_thread_is_waited_for() -> 
             assert len(UNITS) == 1
             may_end.set()
             await page.task
+
+    asyncio.run(scenario())
+
+
+def test_an_application_that_ends_with_its_grace_is_not_cancelled() -> None:
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await echo(scope, receive, send)
+        time.sleep(2 * sockets.GRACE_SECONDS)  # noqa: ASYNC251  (the loop stands still on purpose)
+        await asyncio.sleep(0)  # so that both are next, first the end
+
+    async def scenario() -> None:
+        page = Page(slow)
+        await page.accepted()
+        with override_maintenance():
+            await page.task  # to the server, it has ended like any other
+        assert page.told[-1] == CLOSE
 
     asyncio.run(scenario())
 

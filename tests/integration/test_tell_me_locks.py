@@ -21,8 +21,8 @@ from tests.integration.databases import ALIAS, backsoon_in
 from tests.integration.test_tell_me import UNABLE, send, text
 from tests.visitors import Visitor
 
-QUICK_SECONDS = 1.0
-"""Far more than the fifth of a second that is waited, far less than SQLite's usual five."""
+QUICK_SECONDS = 3.0
+"""Far more than the fifth of a second that is waited, less than SQLite's usual five."""
 
 ON = {"TELL_ME": True, "DATABASE": ALIAS}
 

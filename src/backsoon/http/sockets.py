@@ -220,6 +220,8 @@ class Connection:
             async with asyncio.timeout_at(ends_at):
                 await self._ended.wait()
         except TimeoutError:
+            if self._ended.is_set():
+                return  # in the same turn of the loop; the task waits for this farewell only
             self._is_cancelled = True
             if self._task is not None:
                 self._task.cancel()
