@@ -15,6 +15,7 @@
   const NEAR = 5 * MINUTE; // before the start: from here on ask more often
   const OFTEN = 20 * SECOND;
   const SPREAD = 8 * SECOND; // over which all open pages ask at the start
+  const ROUNDED = SECOND; // times are written in whole seconds, and a site begins later than that
   const LATE = 15 * MINUTE; // before the start: who dismissed the banner sees it again
   const SPOKEN = 5 * MINUTE; // before the start: said to screen readers, once
   const LONGEST = 10 * MINUTE;
@@ -150,10 +151,12 @@
   const pause = () => {
     if (failures) return Math.min(USUAL * 2 ** (failures - 1), LONGEST) * (0.75 + random() / 2);
     const left = nextStart() - now();
-    const begins = items().some((item) => startOf(item) <= now());
-    const wait = (left < NEAR || begins ? OFTEN : USUAL) * (0.75 + random() / 2);
+    const begun = items().map((item) => now() - startOf(item)).filter((ago) => ago >= 0);
+    // Who asked too early at the start, as this device's clock may be ahead, asks again soon.
+    const usual = begun.some((ago) => ago < MINUTE) ? SPREAD : left < NEAR || begun.length ? OFTEN : USUAL;
+    const wait = usual * (0.75 + random() / 2);
     // At the start everybody wants to know at once: spread that over some seconds.
-    return left < wait ? left + random() * SPREAD : wait;
+    return left + ROUNDED < wait ? left + ROUNDED + random() * SPREAD : wait;
   };
   const plan = (wait = pause()) => {
     clearTimeout(timer);
