@@ -37,7 +37,9 @@ MOST_BEHIND = 100
 MOST_CHANGES = 500
 """How many rows of the history are looked at, the latest."""
 
-_PLANS = (Change.Action.PLANNED, Change.Action.REPLANNED, Change.Action.CANCELLED)
+_PLANS = (
+    Change.Action.PLANNED, Change.Action.REPLANNED, Change.Action.CANCELLED, Change.Action.ENDED,
+)  # fmt: skip
 _TELLING = (
     *_PLANS, Change.Action.CLOSED, Change.Action.OPENED, Change.Action.NOTICED,
     Change.Action.SETTINGS,

@@ -133,7 +133,7 @@ def cancelled(now: dt.datetime, window: Window) -> Plan:
     """What takes a planned closure back; one that has begun ends now."""
     if window.starts_at > now:
         return Plan(action=Change.Action.CANCELLED, windows={window.uid: taken_back(window, now)})
-    return Plan(action=Change.Action.CANCELLED, windows=_ended([window], now))
+    return Plan(action=Change.Action.ENDED, windows=_ended([window], now))
 
 
 def end_all(plan: Plan, before: Snapshot, now: dt.datetime) -> None:

@@ -70,6 +70,7 @@ def test_the_card_says_since_when_by_whom_why_and_until_when(boss: Client, root:
     assert ">root<" in html
     assert 'datetime="2100-01-01T12:00:00Z"' in html
     assert 'title="2100-01-01 12:00:00 UTC"' in html
+    assert "noon UTC, in " in html  # with its zone, which is not everybody's
 
 
 def test_the_card_is_right_even_when_this_process_has_not_noticed_yet(boss: Client) -> None:

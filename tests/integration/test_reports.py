@@ -105,6 +105,7 @@ def test_one_that_was_ended_early_tells_by_whom(clock: Any) -> None:
     report = reports.report_of()
     assert (report["seconds"], report["opened"]["by"]) == (20 * 60, "bob")
     assert report["planned"]["late_seconds"] == -30 * 60
+    assert Change.objects.first().get_action_display() == "planned closure ended early"  # type: ignore[union-attr]
 
 
 def test_a_window_and_a_closure_by_hand_without_a_gap_are_one(clock: Any) -> None:

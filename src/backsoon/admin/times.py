@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
     from django.utils.safestring import SafeString
 
-Form = Literal["relative", "exact", "full", "clock", "day"]
+Form = Literal["relative", "zoned", "exact", "full", "clock", "day"]
 Away = Literal["until", "left"]
 
 
 def time_element(moment: dt.datetime, form: Form = "relative") -> SafeString:
     """A ``<time>`` in the reader's zone with the exact moment in UTC as its title.
 
-    *form* is ``"relative"`` ("14:05, 42 minutes ago"), ``"exact"`` ("14:05"; with the date when it
-    is not today's), ``"full"`` (date, time and zone), ``"clock"`` ("14:05") or ``"day"`` (day of
-    the week, date and time).
+    *form* is ``"relative"`` ("14:05, 42 minutes ago"), ``"zoned"`` ("14:05 CET, 42 minutes ago"),
+    ``"exact"`` ("14:05"; with the date when it is not today's), ``"full"`` (date, time and zone),
+    ``"clock"`` ("14:05") or ``"day"`` (day of the week, date and time).
     """
     now = store.utc_now()
     utc = moment.astimezone(dt.UTC)
     texts: dict[Form, Callable[[dt.datetime, dt.datetime], str]] = {
-        "relative": _relative,
+        "relative": lambda moment, now: _relative(moment, now, _exact(moment, now)),
+        "zoned": lambda moment, now: _relative(moment, now, _zoned(moment, now)),
         "exact": _exact,
         "full": lambda moment, _now: full(moment),
         "clock": lambda moment, _now: clock(moment),
@@ -51,6 +52,10 @@ def _exact(moment: dt.datetime, now: dt.datetime) -> str:
     local = timezone.localtime(moment)
     is_today = local.date() == timezone.localtime(now).date()
     return date_format(local, "TIME_FORMAT" if is_today else "DATETIME_FORMAT")
+
+
+def _zoned(moment: dt.datetime, now: dt.datetime) -> str:
+    return f"{_exact(moment, now)} {_zone(moment)}".strip()
 
 
 def full(moment: dt.datetime) -> str:
@@ -120,8 +125,8 @@ def _zone(moment: dt.datetime) -> str:
     return timezone.localtime(moment).tzname() or ""
 
 
-def _relative(moment: dt.datetime, now: dt.datetime) -> str:
-    values = {"time": _exact(moment, now)}
+def _relative(moment: dt.datetime, now: dt.datetime, said: str) -> str:
+    values = {"time": said}
     if abs(now - moment) < dt.timedelta(minutes=1):
         return _("%(time)s, just now") % values if moment <= now else values["time"]
     if moment < now:

@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                     ("planned", "planned"),
                     ("replanned", "plan changed"),
                     ("cancelled", "plan cancelled"),
+                    ("ended", "planned closure ended early"),
                     ("trouble", "trouble after opening"),
                 ],
                 max_length=20,

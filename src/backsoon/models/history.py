@@ -51,6 +51,7 @@ class Change(models.Model):
         PLANNED = "planned", _("planned")
         REPLANNED = "replanned", _("plan changed")
         CANCELLED = "cancelled", _("plan cancelled")
+        ENDED = "ended", _("planned closure ended early")
         TROUBLE = "trouble", _("trouble after opening")
 
     class Channel(models.TextChoices):
