@@ -29,12 +29,15 @@ collecting them all takes longer than many of them.
 
 
 def pytest_configure() -> None:
-    """Let processes that tests start be interrupted.
+    """Let these tests, and processes that they start, be interrupted and hung up on.
 
-    A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+    A shell starts what runs in the background with SIGINT ignored, nohup starts everything with
+    SIGHUP ignored, and children inherit that.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    for number, handler in usual.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
