@@ -24,9 +24,6 @@ POLL = 1.0
 BACK_WITHIN = POLL + 1.0
 """How soon after a fault all has to be well again, in seconds."""
 
-WELL_WITHIN = BACK_WITHIN + 5.0
-"""The same where other tests run beside, and only that it comes back by itself is to be shown."""
-
 P99_WITHIN = 0.3
 """What 99 of 100 visitors may have to wait, in seconds."""
 

@@ -10,10 +10,10 @@ import pytest
 from tests.demo_server import until
 from tests.faults.faults import Fault, database_hangs, database_stopped, name_of
 from tests.faults.report import Report
-from tests.faults.site import POLL, WELL_WITHIN, FaultySite, wrong
+from tests.faults.site import BACK_WITHIN, POLL, FaultySite, wrong
 from tests.faults.visitors import REAL_PAGE, Reply
 
-pytestmark = pytest.mark.servers("postgresql", "redis")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis")]
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def test_workers_that_are_born_without_the_database_are_closed_and_know_why(
     report.add(f"{name_of(fault)}, workers replaced", site.server.kind, replies, back=back)
     assert list(wrong(replies)) == []
     assert REAL_PAGE in said_by(replies)
-    assert back <= WELL_WITHIN
+    assert back <= BACK_WITHIN
 
 
 def deleted(copy: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_copy_that_cannot_be_used_opens_nothing(
     name = f"database stopped, copy {damage.__name__.replace('_', ' ')}, workers replaced"
     report.add(name, site.server.kind, replies, back=back)
     assert list(wrong(replies)) == []
-    assert back <= WELL_WITHIN
+    assert back <= BACK_WITHIN
 
 
 @pytest.mark.parametrize("running", ["gunicorn"], indirect=True)

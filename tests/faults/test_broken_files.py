@@ -11,10 +11,10 @@ import pytest
 import backsoon
 from tests.faults.conftest import SiteMaker
 from tests.faults.report import Report
-from tests.faults.site import WELL_WITHIN, python_path, wrong
+from tests.faults.site import BACK_WITHIN, python_path, wrong
 from tests.faults.visitors import REAL_PAGE, Ask, burst
 
-pytestmark = pytest.mark.servers("postgresql", "redis")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis")]
 
 Damage = Callable[[Path], None]
 
@@ -62,4 +62,4 @@ def test_the_page_comes_with_its_message_in_every_language(
         assert list(wrong(replies)) == []
         assert {reply.status for reply in pages} == {503}
         assert all(REAL_PAGE in page.text for page in pages)
-        assert back <= WELL_WITHIN
+        assert back <= BACK_WITHIN

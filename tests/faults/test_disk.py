@@ -14,11 +14,11 @@ from tests.faults.conftest import SiteMaker
 from tests.faults.disk import Disk, obstacle
 from tests.faults.faults import database_stopped
 from tests.faults.report import Report
-from tests.faults.site import POLL, SETTINGS, WELL_WITHIN, FaultySite, visitors_of, wrong
+from tests.faults.site import BACK_WITHIN, POLL, SETTINGS, FaultySite, visitors_of, wrong
 from tests.faults.visitors import REAL_PAGE, Ask, burst
 from tests.leaving_out import leave_out
 
-pytestmark = pytest.mark.servers("postgresql", "redis")
+pytestmark = [pytest.mark.timed, pytest.mark.servers("postgresql", "redis")]
 
 DiskFault = Callable[[Disk], AbstractContextManager[None]]
 
@@ -63,7 +63,7 @@ def test_a_closure_that_cannot_be_kept_on_the_disk_is_a_closure_none_the_less(
     name = f"disk of the copy {name_of(fault)}, then database stopped and workers replaced"
     report.add(name, site.server.kind, replies, back=back)
     assert list(wrong(replies)) == []
-    assert back <= WELL_WITHIN
+    assert back <= BACK_WITHIN
 
 
 def name_of(fault: DiskFault) -> str:

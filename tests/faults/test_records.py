@@ -11,10 +11,11 @@ import pytest
 from tests.database_servers import USER, program
 from tests.demo_server import HOST, until
 from tests.faults.report import Report
-from tests.faults.site import POLL, WELL_WITHIN, FaultySite, wrong
+from tests.faults.site import BACK_WITHIN, POLL, FaultySite, wrong
 from tests.faults.visitors import Ask
 
 pytestmark = [
+    pytest.mark.timed,
     pytest.mark.servers("postgresql", "redis"),
     # What is read from the database is the same on every server.
     pytest.mark.parametrize("running", ["gunicorn"], indirect=True),
@@ -123,7 +124,7 @@ def test_a_damaged_control_row_opens_nothing(
         damage(site)
         name = f"control row: {damage.__name__.replace('_', ' ')}, then workers replaced"
         visit_and_open(site, report, name)
-    assert site.seconds_until_well() <= WELL_WITHIN
+    assert site.seconds_until_well() <= BACK_WITHIN
 
 
 def test_a_backup_that_says_open_opens_nothing_until_somebody_opens(
@@ -135,4 +136,4 @@ def test_a_backup_that_says_open_opens_nothing_until_somebody_opens(
     restore(site, older)
     visit_and_open(site, report, "database restored from a backup that says open")
     site.server.manage("maintenance", "off")
-    assert site.seconds_until_each_worker_says(Ask("nobody", "/"), 200) <= WELL_WITHIN
+    assert site.seconds_until_each_worker_says(Ask("nobody", "/"), 200) <= BACK_WITHIN

@@ -21,8 +21,8 @@ from tests.integration.databases import ALIAS, backsoon_in
 from tests.integration.test_tell_me import UNABLE, send, text
 from tests.visitors import Visitor
 
-QUICK_SECONDS = 3.0
-"""Far more than the fifth of a second that is waited, less than SQLite's usual five."""
+QUICK_SECONDS = 1.0
+"""Far more than the fifth of a second that is waited, far less than SQLite's usual five."""
 
 ON = {"TELL_ME": True, "DATABASE": ALIAS}
 
@@ -46,13 +46,16 @@ def test_while_a_migration_holds_the_database_it_is_said_at_once_and_once_over_i
     with closing(sqlite3.connect(path, timeout=0)) as migration:
         migration.execute("BEGIN IMMEDIATE")
         migration.execute("CREATE TABLE other (id integer)")
-        begun = time.monotonic()
-        response = send(visitor)
-        took = time.monotonic() - begun
+        took = []
+        for _attempt in range(3):  # one of them at least is not held up by this machine itself
+            turnstile.renew_all()
+            begun = time.monotonic()
+            response = send(visitor)
+            took.append(time.monotonic() - begun)
+            assert response.status_code == 503
+            assert UNABLE in text(response)
         migration.commit()  # it was neither held up nor broken
-    assert response.status_code == 503
-    assert UNABLE in text(response)
-    assert took < QUICK_SECONDS
+    assert min(took) < QUICK_SECONDS
     turnstile.renew_all()  # a second later
     assert send(visitor).status_code == 200
     assert subscribers.count() == 1
