@@ -23,7 +23,10 @@ from .models import Change, Tally, Window
 MOST_ROWS = 2_000
 """How much of the history is read for a report, at most: the newest rows."""
 
-OPENING = (OPENED, Change.Action.ENDED.value, Change.Action.NOTICED.value)
+OPENING = (
+    OPENED, Change.Action.ENDED.value, Change.Action.NOTICED.value,
+    Change.Action.CANCELLED.value,  # what early ends were called at first
+)  # fmt: skip
 """What the history may call it that somebody has opened the site."""
 
 Source = Callable[[dt.datetime, dt.datetime], dict[str, Any] | None]
