@@ -19,10 +19,21 @@ class Visitor:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.client: Any = Client() if kind == "wsgi" else AsyncClient()
+        self._streams: list[Any] = []
 
     def __call__(self, method: str, path: str, **kwargs: Any) -> Any:
         call = getattr(self.client, method)
-        return call(path, **kwargs) if self.kind == "wsgi" else async_to_sync(call)(path, **kwargs)
+        if self.kind == "asgi":
+            call = async_to_sync(call)
+        answer = call(path, **kwargs)
+        if answer.streaming:
+            self._streams.append(answer)
+        return answer
+
+    def leave(self) -> None:
+        """Go, as a server notices it: what was not read to its end is closed."""
+        for answer in self._streams:
+            answer.close()
 
     def get(self, path: str, **kwargs: Any) -> Any:
         return self("get", path, **kwargs)

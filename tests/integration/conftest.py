@@ -12,9 +12,11 @@ from tests.visitors import PASSWORD, Visitor
 
 
 @pytest.fixture(params=["wsgi", "asgi"])
-def visitor(request: pytest.FixtureRequest) -> Visitor:
+def visitor(request: pytest.FixtureRequest) -> Iterator[Visitor]:
     """A visitor; the test runs once under WSGI and once under ASGI."""
-    return Visitor(request.param)
+    visitor = Visitor(request.param)
+    yield visitor
+    visitor.leave()
 
 
 @pytest.fixture
