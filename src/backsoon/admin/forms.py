@@ -1,4 +1,4 @@
-"""The settings as one form, and the question before the switch.
+"""The settings as one form.
 
 The form judges nothing itself: it turns what was typed into entries for ``services`` and puts the
 sentences of ``definitions`` at the fields. It knows what its reader was shown (a digest for each
@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxLengthValidator
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator
-from django.utils.translation import get_language_info, gettext_lazy
 from django.utils.translation import gettext as _
 
 from backsoon import definitions as known
@@ -29,30 +27,13 @@ from backsoon.http import icons
 from backsoon.models import SettingType
 from backsoon.snapshots import Entry, Snapshot
 
-from .fields import MomentField, as_local, field_for
+from .fields import as_local, field_for
+from .lines import Line, describe, id_of, language_name
 
 if TYPE_CHECKING:
     from django.forms.boundfield import BoundField
 
 SWITCH = "maintenance_mode"
-
-
-@dataclass(slots=True)
-class Line:
-    """One input with what stands around it."""
-
-    input: BoundField
-    label: str
-    notes: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    limit: int = 0
-    """Characters to count down from; 0 counts nothing."""
-    language: str = ""
-
-    @property
-    def id(self) -> str:
-        """The id of the input; those of help, notes and errors begin with it."""
-        return str(self.input.id_for_label)
 
 
 @dataclass(slots=True)
@@ -338,53 +319,6 @@ class SettingsForm(forms.Form):
         return mark_safe(drawing or icons.DEFAULT_SVG)  # noqa: S308  (numbers and path data only)
 
 
-class SwitchForm(forms.Form):
-    """The circumstances of a closure or opening; all of them optional."""
-
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"),
-        help_text=gettext_lazy("For the history. Visitors do not see it."),
-        required=False,
-        # Not max_length, which makes browsers cut what is pasted.
-        validators=[MaxLengthValidator(500)],
-        widget=forms.TextInput(attrs={"dir": "auto"}),
-    )
-    ends_at = MomentField(
-        label=gettext_lazy("Expected end"),
-        help_text=gettext_lazy(
-            "What visitors are told. A promise, not a timer: the site stays closed until you open "
-            "it."
-        ),
-        required=False,
-    )
-    keep_logins = forms.BooleanField(
-        label=gettext_lazy("Keep logins"),
-        help_text=gettext_lazy("Users are not logged out, and go on where they were afterwards."),
-        required=False,
-    )
-
-    def __init__(self, data: Any = None, *, closing: bool) -> None:
-        super().__init__(data, label_suffix="")
-        if not closing:
-            del self.fields["ends_at"], self.fields["keep_logins"]
-
-    def clean_ends_at(self) -> str:
-        """The end, when one is given: in the future."""
-        text: str = self.cleaned_data["ends_at"]
-        return known.clean(BY_KEY["maintenance_ends_at"], text, now=store.utc_now())
-
-    def lines(self) -> Iterable[Line]:
-        """The inputs as the template draws them."""
-        for bound in self:
-            line = Line(
-                bound,
-                str(bound.label),
-                errors=[str(message) for message in bound.errors],
-            )
-            describe(line, has_help=True)
-            yield line
-
-
 # The switch's "off" is its default, which is stored as nothing.
 _OFF = {SWITCH: ""}
 
@@ -434,43 +368,9 @@ def _other_languages(entry: Entry) -> list[str]:
     return list(dict.fromkeys([*(code for code in codes if code != main), *entry.translations]))
 
 
-def language_name(code: str) -> str:
-    """The name of a language for people, in theirs."""
-    names = dict(known.languages())
-    if code in names:
-        return _(names[code])
-    try:
-        return str(get_language_info(code)["name_translated"])
-    except KeyError:
-        return code
-
-
 def _normal(text: Any) -> str:
     """As it is stored: browsers send ends of lines as two characters."""
     return str(text or "").replace("\r\n", "\n").strip()
-
-
-def id_of(part: str) -> str:
-    """An id for HTML, which may hold no spaces; names may be anything."""
-    return "id_" + "".join(
-        sign if sign.isalnum() or sign in "-_" else f"_{ord(sign):x}_" if sign != ":" else "__"
-        for sign in part
-    )
-
-
-def describe(line: Line, *, has_help: bool) -> None:
-    """Tie help, notes and errors to the input for those who hear the page."""
-    named = [f"{line.id}_errors"] if line.errors else []
-    named += [f"{line.id}_notes"] if line.notes else []
-    named += [f"{line.id}_help"] if has_help else []
-    named += [f"{line.id}_count"] if line.limit else []
-    attributes = line.input.field.widget.attrs
-    if named:
-        attributes["aria-describedby"] = " ".join(named)
-    if line.errors:
-        attributes["aria-invalid"] = "true"
-    if line.language:
-        attributes["lang"] = line.language
 
 
 def _broken_note(value: str, message: str) -> str:

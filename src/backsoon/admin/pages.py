@@ -36,7 +36,8 @@ from backsoon.services import Origin
 from backsoon.snapshots import Mark, Snapshot
 
 from . import status
-from .forms import SettingsForm, SwitchForm, group_label, name_of
+from .forms import SettingsForm, group_label, name_of
+from .switch_form import SwitchForm
 
 if TYPE_CHECKING:
     from django.forms import Form

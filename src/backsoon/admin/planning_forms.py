@@ -29,7 +29,7 @@ from backsoon.definitions import BY_KEY, MESSAGE_LENGTH
 
 from . import times
 from .fields import MomentField, as_local, field_for
-from .forms import Line, describe, id_of, language_name
+from .lines import Line, describe, id_of, language_name
 
 AT, OPENED = "at", "opened"
 
