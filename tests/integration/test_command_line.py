@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pytest
 from django.core.management.base import CommandError, OutputWrapper
@@ -155,3 +156,14 @@ def test_errors_name_the_place_of_the_database_and_no_secret(
     for key, value in values.items():
         monkeypatch.setitem(connection.settings_dict, key, value)
     assert failures.database_place() == place
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_whoever_stops_reading_stops_no_command(as_json: bool) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does when it has enough
+    with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+        console = Console(OutputWrapper(pipe), as_json=as_json)
+        console.answer({"mode": "open"}, ["one", "two"])
+        console.answer({"mode": "open"}, ["three"])
+    # Closing it has written what was left, to nobody.

@@ -10,6 +10,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.core.management.base import CommandError
@@ -69,7 +70,7 @@ class Console:
     def answer(self, data: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Write *data* as one line of JSON, or *lines* for people."""
         if self.as_json:
-            self.stdout.write(json.dumps(data), style_func=str)
+            _put(self.stdout, json.dumps(data))
             return
         _write(self.stdout, lines)
 
@@ -81,14 +82,23 @@ class Console:
         out = self.stderr if self.as_json else self.stdout
         if out is not None:
             _write(out, lines)
-            out.flush()
 
 
 def _write(out: OutputWrapper, lines: Iterable[str]) -> None:
     encoding = getattr(out, "encoding", None) or "utf-8"
     for line in lines:
-        shown = printable(line).encode(encoding, "backslashreplace").decode(encoding)
-        out.write(shown, style_func=str)  # without a style: what is told here is no error
+        _put(out, printable(line).encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _put(out: OutputWrapper, text: str) -> None:
+    try:
+        out.write(text, style_func=str)  # without a style: what is told here is no error
+        out.flush()
+    except BrokenPipeError:
+        # Whoever read has gone, as `head` does. What is done, and the exit code, must not depend
+        # on that; nor may the interpreter complain when it flushes at its end.
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), out.fileno())
 
 
 def printable(text: str) -> str:
