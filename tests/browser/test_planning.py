@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.conftest import NewPage
-from tests.browser.tools import HEIGHT, PHONE, SCHEMES, axe_problems, expect, sideways
+from tests.browser.tools import DESKTOP, HEIGHT, PHONE, SCHEMES, axe_problems, expect, sideways
 from tests.demo_server import DemoServer
 
 if TYPE_CHECKING:
@@ -68,3 +69,19 @@ def test_the_pages_of_planning_are_accessible_and_never_wider_than_the_phone(
 def fits(page: Page) -> None:
     assert sideways(page) == 0, page.url
     assert axe_problems(page) == ""
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_on_the_card_no_two_ways_to_make_it_last_longer_touch(
+    new_operator: NewPage, site: DemoServer, width: int
+) -> None:
+    site.plan(0, 60)
+    page = new_operator(viewport={"width": width, "height": HEIGHT})
+    page.goto("/admin/")
+    buttons = page.locator(".backsoon-card .backsoon-extend button")
+    expect(buttons).to_have_count(3)
+    boxes = [box for button in buttons.all() if (box := button.bounding_box()) is not None]
+    for one, next_one in pairwise(boxes):
+        beside = one["x"] + one["width"] + 8 <= next_one["x"]
+        below = one["y"] + one["height"] <= next_one["y"]
+        assert beside or below, boxes
