@@ -21,8 +21,6 @@ pytestmark = pytest.mark.browser
 A_QUESTION_LATER = "01:20"
 """On the page's clock: it asks every 45 to 75 seconds."""
 
-LATER_SECONDS = 80
-
 
 def stop_the_pages_clock(page: Page) -> None:
     """From now on the page's time goes on only where the test says so.
@@ -40,6 +38,16 @@ def stop_the_pages_clock(page: Page) -> None:
     page.clock.install(time=dt.datetime.now(dt.UTC))
 
 
+def let_it_ask(page: Page, after: int | str = A_QUESTION_LATER) -> None:
+    """Let so much time pass that the page asks, and let it understand the answer.
+
+    Only then has it set its clock for the next question.
+    """
+    heard = page.evaluate("localStorage.getItem('backsoon.heard')")
+    page.clock.fast_forward(after)
+    page.wait_for_function("heard => localStorage.getItem('backsoon.heard') !== heard", arg=heard)
+
+
 def test_a_page_left_open_lives_through_a_planned_closure(
     new_person: NewPage, site: DemoServer
 ) -> None:
@@ -51,7 +59,7 @@ def test_a_page_left_open_lives_through_a_planned_closure(
 
     # Somebody plans: the page hears of it, says it aloud once, and counts down.
     site.plan(40, 30, title="New machines", message="See https://status.example/ for more.")
-    page.clock.fast_forward(A_QUESTION_LATER)
+    let_it_ask(page)
     expect(banner).to_contain_text("New machines")
     expect(banner).to_contain_text("(Europe/Paris)")
     expect(banner).to_contain_text("closes for maintenance in 39 minutes")
@@ -73,29 +81,29 @@ def test_a_page_left_open_lives_through_a_planned_closure(
 
     # …until the plan changes, or it comes near.
     site.plan(50, 30)
-    page.clock.fast_forward(A_QUESTION_LATER)
+    let_it_ask(page)
     expect(banner).to_be_visible()
     expect(banner).not_to_contain_text("New machines")
     button.click()
     expect(banner).to_be_hidden()
-    page.clock.fast_forward("35:00")
+    let_it_ask(page, "35:00")
     expect(banner).to_be_visible()
     expect(banner).to_contain_text("minutes")
 
     site.call_off()
-    page.clock.fast_forward(A_QUESTION_LATER)
+    let_it_ask(page)
     expect(banner).to_have_count(0)
 
     # A closure that nobody planned is told all the same, and so is its end.
     news = page.locator("[data-backsoon-news]")
     site.close()
-    page.clock.fast_forward(A_QUESTION_LATER)
+    let_it_ask(page)
     expect(news).to_have_text(
         "The site has just closed for maintenance. This page says when it is back."
     )
     assert axe_problems(page) == ""
     site.open()
-    page.clock.fast_forward(A_QUESTION_LATER)
+    let_it_ask(page)
     expect(news).to_have_text("We are back. You may have to log in again.")
 
 
@@ -118,9 +126,9 @@ def test_a_page_that_was_answered_by_a_process_that_had_not_heard_asks_again(
     site.plan(40, 30, title="New machines")
     banner = page.locator("[data-backsoon-item]")
     with page.expect_request("**/notice/?*"):
-        page.clock.fast_forward(A_QUESTION_LATER)
+        let_it_ask(page)
     expect(banner).to_have_count(0)
-    page.clock.fast_forward(A_QUESTION_LATER)
+    let_it_ask(page)
     expect(banner).to_contain_text("New machines")
 
 
@@ -145,11 +153,10 @@ def test_a_page_that_asked_too_early_at_the_start_asks_again_soon(
     site.plan(2, 30)
     page.goto("/")
     # By its own clock it has begun, by the site's there are two minutes left.
-    page.clock.fast_forward("02:10")
+    let_it_ask(page, "02:10")
     expect(page.locator("[data-backsoon-countdown]")).to_contain_text("is closing")
-    page.wait_for_function("localStorage.getItem('backsoon.heard')")
     site.close()
-    page.clock.fast_forward(9_000)
+    let_it_ask(page, 9_000)
     expect(page.locator("[data-backsoon-news]")).to_contain_text("has just closed")
 
 
