@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from . import environment, inflight, store, tallies, traffic, wakeups
+from . import environment, forks, inflight, store, tallies, traffic, wakeups
 from .clock import since_boot
 from .core import lease
 from .core.state import braked, resolve_state
@@ -40,6 +40,8 @@ from .watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("backsoon")
 
@@ -109,11 +111,13 @@ class Gate:
         self._known = threading.Event()
         self._lock = threading.Lock()
         self.keeper = keeper = Keeper(self)
+        files: list[BaseDatabaseWrapper] = []
         self.watcher = Watcher(
-            self.keeper.look,
+            partial(_look, keeper, files),
             self.keeper.interval,
             on_start=self._prepare_thread,
             on_stop=partial(_leave_thread, keeper),
+            on_fork=partial(forks.close_files, files),
             ear=wakeups.Ears(),
         )
 
@@ -349,6 +353,14 @@ class Gate:
             if self._view is None:  # else the first reading came at this very moment
                 self._view = _UNKNOWN
             return self._view
+
+
+def _look(keeper: Keeper, files: list[BaseDatabaseWrapper]) -> None:
+    """What the watcher does at each tick; *files* are what it leaves open until the next one."""
+    try:
+        keeper.look()
+    finally:
+        files[:] = forks.open_files()
 
 
 def _leave_thread(keeper: Keeper) -> None:

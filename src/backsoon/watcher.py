@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from .forks import ForkLock
+
 logger = logging.getLogger("backsoon")
 
 FALLBACK_SECONDS = 1.0
@@ -84,18 +86,19 @@ class Watcher:
         *,
         on_start: Callable[[], None] = lambda: None,
         on_stop: Callable[[], None] = lambda: None,
+        on_fork: Callable[[], None] = lambda: None,
         ear: Ear | None = None,
     ) -> None:
         self._tick = tick
         self._interval = interval
         self._on_start = on_start
         self._on_stop = on_stop
+        self._on_fork = on_fork
         self._ear = ear or Deaf()
         self._bell: Bell | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._busy = threading.Lock()
-        self._forking = threading.local()
+        self._busy = ForkLock("the watcher was at the database")
         self._process = os.getpid()
 
     @property
@@ -137,20 +140,14 @@ class Watcher:
     def before_fork(self) -> None:
         """Wait until nothing is under way in the thread: the calling one is about to fork.
 
-        A library that it is inside of may hold a lock of its own, as SQLite does while it opens a
-        database. The child would inherit that lock, and nobody there would ever release it.
+        Then *on_fork* is called, which may put away what a child should not inherit.
         """
-        if threading.current_thread() is self._thread:
-            return  # a receiver of a signal, say, forks within the tick
-        self._forking.waits = self._busy.acquire(timeout=FORK_SECONDS)
-        if not self._forking.waits:
-            logger.warning("Backsoon: a process was forked while the watcher was at the database.")
+        if self._busy.before_fork(FORK_SECONDS) and self.running:
+            self._on_fork()
 
     def after_fork_in_parent(self) -> None:
         """The thread may go on."""
-        if getattr(self._forking, "waits", False):
-            self._forking.waits = False
-            self._busy.release()
+        self._busy.after_fork_in_parent()
 
     def _run(self, bell: Bell) -> None:
         started = False

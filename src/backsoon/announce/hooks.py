@@ -6,6 +6,7 @@ Neither a request nor a tick of the watcher ever waits for a mail server.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from django.db import connections
 
 from backsoon import conf, environment, outbox, store
 from backsoon.exceptions import BacksoonError
+from backsoon.forks import ForkLock
 from backsoon.signals import outbox_filled, ticked
 
 from . import delivering
@@ -30,6 +32,11 @@ ROUND_SECONDS = 20.0
 TIDY_SECONDS = 3600.0
 """How often it is seen to that nobody is known for longer than said, also where all is quiet."""
 
+FORK_SECONDS = 0.5
+"""How long a fork waits for a round. One without anything to send takes some milliseconds; one that
+sends takes much longer than anybody should have to wait.
+"""
+
 WATCHER = "backsoon-watcher"
 """What the watcher's thread is called."""
 
@@ -41,7 +48,23 @@ class Courier:
         self._look_at = 0.0
         self._tidy_at = 0.0
         self._mark: Any = None
+        self._begin()
+
+    def _begin(self) -> None:
         self._thread: threading.Thread | None = None
+        self._busy = ForkLock("messages were being delivered")
+
+    def before_fork(self) -> None:
+        """Wait until no round is under way, as nearly always after a moment."""
+        self._busy.before_fork(FORK_SECONDS)
+
+    def after_fork_in_parent(self) -> None:
+        """The next round may begin."""
+        self._busy.after_fork_in_parent()
+
+    def after_fork_in_child(self) -> None:
+        """The thread stayed behind in the parent, and so did who holds the lock."""
+        self._begin()
 
     def fill(self, **kwargs: Any) -> None:
         """There is something new: look at once."""
@@ -70,10 +93,14 @@ class Courier:
         if self._thread is not None and self._thread.is_alive():
             return False
         self._thread = threading.Thread(
-            target=_in_thread, args=(work,), name="backsoon-courier", daemon=True
+            target=self._carry_out, args=(work,), name="backsoon-courier", daemon=True
         )
         self._thread.start()
         return True
+
+    def _carry_out(self, work: Callable[[], None]) -> None:
+        with self._busy:
+            _in_thread(work)
 
     def _round(self) -> None:
         if time.monotonic() >= self._tidy_at:
@@ -116,3 +143,9 @@ def connect() -> None:
     """Let the signals find this process's courier."""
     outbox_filled.connect(courier.fill, dispatch_uid="backsoon.announce.fill")
     ticked.connect(courier.tick, dispatch_uid="backsoon.announce.tick")
+    if hasattr(os, "register_at_fork"):  # not on Windows, where nobody is born by fork
+        os.register_at_fork(
+            before=courier.before_fork,
+            after_in_parent=courier.after_fork_in_parent,
+            after_in_child=courier.after_fork_in_child,
+        )
