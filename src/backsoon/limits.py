@@ -5,9 +5,9 @@ be locked by a migration, or hung. :func:`bounded` keeps such a request from han
 database's own means, through the thread's own connections, for one block of code. Nothing stays
 behind on a connection that a pooler may hand to somebody else.
 
-- PostgreSQL: ``SET LOCAL statement_timeout`` ahead of each statement, inside its transaction (one
-  of its own where there is none), because a transaction is the most that a pooler keeps together.
-  A server that does not even keep that time is hung up on.
+- PostgreSQL: ``SET LOCAL statement_timeout`` and ``lock_timeout`` ahead of each statement, inside
+  its transaction (one of its own where there is none), because a transaction is the most that a
+  pooler keeps together. A server that does not even keep that time is hung up on.
 - MySQL, MariaDB: session variables, put back at the end. Waits for locks end after one second, the
   shortest that both accept.
 - SQLite: ``PRAGMA busy_timeout``, put back at the end.
@@ -39,6 +39,13 @@ request loses more than a quarter of a second to PostgreSQL, whatever is the mat
 knows no shorter wait for a lock than a second.)
 """
 
+IDLE_SHARE = 0.75
+"""The part of a limit that may pass while nothing is being done: in wait for a lock in PostgreSQL,
+or for a connection to open. A statement that is slow on a busy server gets on; behind the lock of a
+migration nothing does, and a worker that serves one request after the other has a queue of visitors
+behind it.
+"""
+
 GRACE_SECONDS = 0.05
 """What a server gets on top to report by itself that the time is over."""
 
@@ -52,11 +59,13 @@ class Limit:
     """The time that one block of code may lose to the database.
 
     A statement that fails uses up what it waited; the next one has the rest, and when nothing is
-    left there is no next one. So however many statements a view tries, a lock stalls it once.
+    left there is no next one. Who waited in vain for a lock or a connection has nothing left. So
+    however many statements a view tries, a lock stalls it once.
     """
 
     def __init__(self, milliseconds: float) -> None:
         self._seconds = milliseconds / 1000
+        self._idle_seconds = self._seconds * IDLE_SHARE
         self._lost = 0.0
         self.faults = 0
         """How many statements failed for a reason of the database's, a timeout for one."""
@@ -72,6 +81,11 @@ class Limit:
         return int(self.seconds * 1000)
 
     @property
+    def idle_milliseconds(self) -> int:
+        """What of it may be spent in wait for a lock or a connection."""
+        return min(self.milliseconds, int(self._idle_seconds * 1000))
+
+    @property
     def is_felt(self) -> bool:
         """Whether statements that failed have cost time: half of the limit, or more.
 
@@ -83,7 +97,7 @@ class Limit:
     def charge(self, seconds: float) -> None:
         """Count a statement that failed after *seconds*."""
         self.faults += 1
-        self._lost += seconds
+        self._lost += seconds if seconds < self._idle_seconds else self._seconds
 
 
 @contextmanager
@@ -162,7 +176,7 @@ class _Guard(ABC):
         opening = self.connection.get_new_connection
         # In front of the method of the class, for as long as it takes.
         self.connection.get_new_connection = lambda params: soon(
-            lambda: opening(params), self.limit.seconds
+            lambda: opening(params), self.limit.idle_milliseconds / 1000
         )
         try:
             type(self.connection).connect(self.connection)
@@ -202,7 +216,7 @@ class _PostgreSQL(_Guard):
     def __init__(self, connection: BaseDatabaseWrapper, limit: Limit) -> None:
         super().__init__(connection, limit)
         self._settings = connection.settings_dict
-        self._previous = ""
+        self._previous: tuple[str, str] | None = None
 
     def enter(self) -> None:
         super().enter()
@@ -217,7 +231,7 @@ class _PostgreSQL(_Guard):
         if pool is not None:
             # Django waits for a pool as long as the pool says, half a minute by default, and looks
             # for it in this dict of the class. So for the moment the connection has one of its own.
-            patient = _PatientPool(pool, self.limit.seconds)
+            patient = _PatientPool(pool, self.limit.idle_milliseconds / 1000)
             self.connection._connection_pools = {self.connection.alias: patient}
             try:
                 type(self.connection).connect(self.connection)
@@ -244,11 +258,11 @@ class _PostgreSQL(_Guard):
                     raise
 
     def _shorten(self) -> None:
-        (previous, _now) = self._ask(
-            "SELECT current_setting('statement_timeout'), "
-            f"set_config('statement_timeout', '{self.limit.milliseconds}', true)"
+        statement, lock, *_now = self._ask(
+            "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), "
+            f"{_set_local(self.limit.milliseconds, self.limit.idle_milliseconds)}"
         )
-        self._previous = self._previous or previous
+        self._previous = self._previous or (statement, lock)
 
     def leave(self) -> None:
         super().leave()
@@ -259,7 +273,15 @@ class _PostgreSQL(_Guard):
             # A transaction that goes on behind the block gets back what it had. If it cannot be
             # told, it has failed, and ends soon.
             with suppress(Exception):
-                self._ask(f"SELECT set_config('statement_timeout', '{self._previous}', true)")
+                self._ask(f"SELECT {_set_local(*self._previous)}")
+
+
+def _set_local(statement: int | str, lock: int | str) -> str:
+    """What sets both timeouts until the end of the transaction, in a ``SELECT``."""
+    return (
+        f"set_config('statement_timeout', '{statement}', true), "
+        f"set_config('lock_timeout', '{lock}', true)"
+    )
 
 
 class _PatientPool:

@@ -16,7 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, OperationalError, connections, transaction
 
 from backsoon.http.unreachable import is_unreachable
-from backsoon.limits import MILLISECONDS, bounded, hanging_up
+from backsoon.limits import IDLE_SHARE, MILLISECONDS, bounded, hanging_up
 from tests.database_servers import PostgreSQL
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def connection(
     database = copy.deepcopy(connections.settings["default"])
     database.update(
         ENGINE="django.db.backends.postgresql", NAME="postgres", USER="backsoon",
-        HOST="127.0.0.1", PORT=str(postgresql.port), OPTIONS={"options": "-c statement_timeout=9s"},
+        HOST="127.0.0.1", PORT=str(postgresql.port),
+        OPTIONS={"options": "-c statement_timeout=9s -c lock_timeout=8s"},
     )  # fmt: skip
     connections.settings[ALIAS] = database
     try:
@@ -68,8 +69,8 @@ def ask(connection: BaseDatabaseWrapper, sql: str) -> Any:
         return cursor.fetchone() if cursor.description else None
 
 
-def timeout_of(connection: BaseDatabaseWrapper) -> str:
-    (value,) = ask(connection, "SHOW statement_timeout")
+def timeout_of(connection: BaseDatabaseWrapper, of: str = "statement") -> str:
+    (value,) = ask(connection, f"SHOW {of}_timeout")
     return str(value)
 
 
@@ -89,6 +90,20 @@ def test_a_locked_table_is_waited_for_no_longer_than_the_limit(
             ContentType.objects.using(ALIAS).first()
         assert limit.faults == 1
     assert ContentType.objects.using(ALIAS).count() == 5000
+
+
+def test_behind_a_lock_nothing_gets_on_so_it_is_given_up_sooner_than_a_slow_statement(
+    postgresql: PostgreSQL, connection: BaseDatabaseWrapper
+) -> None:
+    ask(connection, "SELECT 1")
+    with (
+        postgresql.locked("postgres", "django_content_type"),
+        bounded(1000),
+        pytest.raises(OperationalError, match="lock timeout"),
+    ):
+        ContentType.objects.using(ALIAS).first()
+    with bounded(1000), pytest.raises(OperationalError, match="statement timeout"):
+        ask(connection, "SELECT pg_sleep(9)")
 
 
 def test_what_a_fault_has_used_up_the_next_statement_has_no_more(
@@ -119,8 +134,10 @@ def test_in_a_transaction_the_limit_holds_and_the_savepoint_can_be_rolled_back(
 def test_nothing_stays_behind_on_the_connection(connection: BaseDatabaseWrapper) -> None:
     with bounded():
         assert timeout_of(connection) == f"{MILLISECONDS}ms"
+        assert timeout_of(connection, "lock") == f"{int(MILLISECONDS * IDLE_SHARE)}ms"
         assert connection.get_autocommit()
     assert timeout_of(connection) == "9s"
+    assert timeout_of(connection, "lock") == "8s"
     assert not connection.execute_wrappers
 
 
@@ -129,9 +146,11 @@ def test_a_transaction_that_goes_on_gets_back_what_it_had(
 ) -> None:
     with transaction.atomic(using=ALIAS):
         ask(connection, "SET LOCAL statement_timeout = '7s'")
+        ask(connection, "SET LOCAL lock_timeout = '6s'")
         with bounded():
             assert timeout_of(connection) == f"{MILLISECONDS}ms"
         assert timeout_of(connection) == "7s"
+        assert timeout_of(connection, "lock") == "6s"
     assert timeout_of(connection) == "9s"
 
 
@@ -142,8 +161,9 @@ def test_no_session_wide_setting_is_ever_sent(connection: BaseDatabaseWrapper) -
     with bounded():
         ask(connection, "SELECT 2")
         # Outside of Django, in the same session, between two statements.
-        (value,) = connection.connection.execute("SHOW statement_timeout").fetchone()
-        assert value == "9s"
+        for name, own in (("statement", "9s"), ("lock", "8s")):
+            (value,) = connection.connection.execute(f"SHOW {name}_timeout").fetchone()
+            assert value == own
 
 
 def test_rows_that_come_in_pieces_come_all(connection: BaseDatabaseWrapper) -> None:
