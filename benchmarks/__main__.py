@@ -33,7 +33,7 @@ PAGE = ROOT / "docs" / "explanation" / "performance.md"
 PICTURES = ROOT / "docs" / "images"
 RESULTS = ROOT / "var" / "benchmarks.json"
 
-QUICK_NAMES = ("open", "closed")
+QUICK_NAMES = ("open", "closed", "growth")
 
 
 @dataclass(frozen=True)

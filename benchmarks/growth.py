@@ -44,10 +44,11 @@ _FILL = {
     # One for each of the last days, half a day long.
     "windows": """
         INSERT INTO backsoon_window (uid, starts_at, ends_at, mode, keep_logins, title, message,
-                                     translations, reason, planned_start, planned_by, created_at)
+                                     translations, reason, planned_start, planned_by, created_at,
+                                     sequence)
         SELECT 'window' || value, datetime('2026-01-01', '-' || value || ' days'),
                datetime('2026-01-01', '-' || value || ' days', '+12 hours'),
-               'closed', 0, '', '', '{}', '', '2026-01-01', '', '2026-01-01' FROM numbers""",
+               'closed', 0, '', '', '{}', '', '2026-01-01', '', '2026-01-01', 0 FROM numbers""",
 }
 
 

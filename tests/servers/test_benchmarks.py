@@ -31,6 +31,7 @@ TARGETS = (
     "≥ 4 ×",
     "≥ 20 ×",
     "≤ 10 µs",
+    "flat (≤ 1.1 ×",
 )
 
 PEER = find_spec("maintenance_mode") is not None
@@ -104,6 +105,15 @@ def test_backsoon_asks_no_query_and_changes_no_thread(results: dict[str, Any]) -
 def test_queries_are_counted_where_there_are_some(results: dict[str, Any]) -> None:
     counted = data(results, "closed")["counts wsgi user"]
     assert counted["django-maintenance-mode, file"]["queries"] > 0
+
+
+def test_a_site_that_has_grown_is_measured_beside_a_small_one(results: dict[str, Any]) -> None:
+    measured = data(results, "growth")["measured"]
+    assert {"reading, all", "switch", "closed, request of a stranger"} <= set(measured)
+    for name, pair in measured.items():
+        assert set(pair) == {"small", "grown"}, name
+        assert len(pair["small"]) == len(pair["grown"]) > 0
+        assert min(*pair["small"], *pair["grown"]) > 0
 
 
 def test_the_machine_is_described_without_its_name(results: dict[str, Any]) -> None:
