@@ -142,7 +142,8 @@ def _read_windows() -> list[Window]:
     now = utc_now()
     valid = Window.objects.using(alias()).filter(cancelled_at=None)
     still = Q(ends_at=None) | Q(ends_at__gt=now - dt.timedelta(days=1))
-    found = list(valid.filter(still).order_by("starts_at", "pk"))
+    # Put in order here: asked for that order, SQLite walks through all that there ever were.
+    found = sorted(valid.filter(still).order_by(), key=lambda window: (window.starts_at, window.pk))
     closures = valid.filter(mode=Mode.CLOSED.value, keep_logins=False, starts_at__lte=now)
     last = closures.order_by("-starts_at").first()
     return found if last is None or last in found else [last, *found]

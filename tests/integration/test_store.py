@@ -13,6 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils.translation import override
 from pytest_django import DjangoAssertNumQueries, DjangoDbBlocker
 
@@ -513,6 +514,22 @@ def test_a_failed_transaction_is_not_asked_for_its_tables(tmp_path: Path) -> Non
         with pytest.raises(StoreUnavailableError) as caught:
             store.load()
         assert not isinstance(caught.value, NotMigratedError)
+
+
+@pytest.mark.django_db
+def test_what_is_long_past_costs_a_reading_nothing() -> None:
+    """However many closures there were, an index leads to those that still matter."""
+    if connection.vendor != "sqlite":
+        pytest.skip("Each database explains itself in its own words.")
+    with CaptureQueriesContext(connection) as reading:
+        store.load()
+    asked = [query["sql"] for query in reading if 'FROM "backsoon_window"' in query["sql"]]
+    assert len(asked) == 2
+    for sql in asked:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            steps = [str(row[3]) for row in cursor.fetchall()]
+        assert not [step for step in steps if "SCAN" in step or "TEMP B-TREE" in step], steps
 
 
 @pytest.mark.django_db

@@ -59,7 +59,11 @@ class Window(Terms):
         verbose_name_plural = _("planned closures")
         ordering = ("starts_at", "pk")
         default_permissions = ()
-        indexes = (models.Index(fields=["ends_at"], name="backsoon_window_ends"),)
+        indexes = (
+            models.Index(fields=["ends_at"], name="backsoon_window_ends"),
+            # The last one that began, among all that there ever were.
+            models.Index(fields=["starts_at"], name="backsoon_window_starts"),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(ends_at=None) | models.Q(ends_at__gt=models.F("starts_at")),
